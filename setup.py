@@ -1,0 +1,74 @@
+"""Packages, console scripts and extras of t2t.
+
+`models`, `problems` and `hparams` stand at the top level and are installed as
+`t2t.models`, `t2t.problems` and `t2t.hparams`. The relative links of the same
+names inside t2t/ make them importable from a bare checkout and visible to type
+checkers; packages are listed so that the links are never packed twice.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ZOO = ("models", "problems", "hparams")
+
+EXTRAS = {
+    "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+    "metrics": ["sacrebleu>=2.4"],
+    "plots": ["matplotlib>=3.8"],
+    "images": ["scikit-learn>=1.4"],
+    "environments": ["gymnasium>=1.0"],
+    "jax": ["jax>=0.5"],
+    "peers": ["torch>=2.4", "ctranslate2>=4.5"],
+}
+EXTRAS["demo"] = EXTRAS["metrics"] + EXTRAS["plots"]
+EXTRAS["test"] = [
+    *EXTRAS["demo"],
+    *EXTRAS["images"],
+    *EXTRAS["environments"],
+    *EXTRAS["jax"],
+    "torch>=2.4",
+    "build",
+    "hypothesis>=6",
+    "import-linter>=2",
+    "psutil>=5",
+    "pyright>=1.1.380",
+    "pytest-xdist>=3",
+    "ruff>=0.6",
+]
+
+setup(
+    name="t2t",
+    version="2.0.0",
+    description="Tensor2Tensor anew: problems, models and hparams sets, one trainer",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(
+        include=["t2t", "t2t.*"],
+        exclude=[pattern for z in ZOO for pattern in (f"t2t.{z}", f"t2t.{z}.*")],
+    )
+    + [f"t2t.{p}" for z in ZOO for p in [z, *(f"{z}.{q}" for q in find_packages(z))]],
+    package_dir={"t2t": "t2t", **{f"t2t.{z}": z for z in ZOO}},
+    package_data={"t2t": ["py.typed"], "t2t.hparams": ["*.gin"]},
+    install_requires=[
+        "absl-py>=2.0",
+        "gin-config>=0.5",
+        "keras>=3.15,<3.17",
+        "pytest>=8",
+        "sentencepiece>=0.2",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-datasets>=4.9.9",
+    ],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "t2t-trainer = t2t.bin.trainer:main",
+            "t2t-decoder = t2t.bin.decoder:main",
+            "t2t-datagen = t2t.bin.datagen:main",
+            "t2t-eval = t2t.bin.evaluator:main",
+            "t2t-zoo = t2t.bin.zoo:main",
+        ]
+    },
+)
