@@ -39,7 +39,7 @@ SUFFIXES = ("_rev", "_copy")
 ENTRY_POINT_GROUP = "t2t.plugins"
 ZOO = Path(__file__).resolve().parent
 
-T = TypeVar("T", bound=type)
+T = TypeVar("T")
 
 
 class UnknownName(ValueError):
@@ -108,7 +108,7 @@ def close_to(name: str, names: Iterable[str]) -> str:
 
 
 def _decorator(kind: str, argument: Any) -> Any:
-    def declare(cls: T, name: str | None = None) -> T:
+    def declare(cls: Any, name: str | None = None) -> Any:
         name = name or snake_case(cls.__name__)
         if cls.__module__.split(".")[0] in ("problems", "models"):
             raise DuplicateName(
@@ -124,14 +124,28 @@ def _decorator(kind: str, argument: Any) -> Any:
     return declare(argument)
 
 
-def problem(argument: T | str) -> Any:
+def problem(argument: Any) -> Any:
     """Class decorator: registers a problem, as `@problem` or `@problem("name")`."""
     return _decorator("problem", argument)
 
 
-def model(argument: T | str) -> Any:
+def model(argument: Any) -> Any:
     """Class decorator: registers a model, as `@model` or `@model("name")`."""
     return _decorator("model", argument)
+
+
+def configurable(name: str) -> Callable[[T], T]:
+    """Decorator: lets gin bind the arguments of a class or function as `name.arg`.
+
+    The object itself is given back untouched, with its static type; gin's values
+    come only through `config.build(name)`.
+    """
+
+    def declare(target: T) -> T:
+        gin.register(name)(target)
+        return target
+
+    return declare
 
 
 # -- scanning -------------------------------------------------------------------
@@ -415,5 +429,3 @@ def current() -> Registry:
         _registry = Registry()
     return _registry
 
-
-Factory = Callable[..., Any]

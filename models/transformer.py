@@ -1,0 +1,184 @@
+"""The Transformer, encoder-decoder. Vaswani et al. 2017 (arXiv:1706.03762).
+
+Notable features: packed rows (masks and positions by segment), pre- or post-norm,
+every position kind, grouped queries, one table for inputs, targets and softmax
+when the vocabularies are the same, decoding of W hypotheses a sentence without
+copying memory or caches.
+
+Axis letters: B batch, T target time, S source time, D model, V vocabulary,
+W hypotheses (beam width), L generated length.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from t2t import losses as losses_lib
+from t2t import registry
+from t2t.features import Feature
+from t2t.layers.attention import attention_mask
+from t2t.layers.blocks import BlockShape, Memory, Stack
+from t2t.layers.embedding import Embedding, shift_right
+
+
+@registry.model
+class Transformer(keras.Model):
+    """Encoder-decoder Transformer for text to text.
+
+    Args:
+      features: of the problem; `inputs` and `targets` are texts.
+      blocks: the knobs of all blocks.
+      num_layers: encoder blocks.
+      num_decoder_layers: decoder blocks; None for as many.
+      label_smoothing: see `losses.cross_entropy`.
+      share_embeddings: one table for inputs, targets and softmax where both
+        features use the same vocabulary; the softmax is always tied to targets.
+    """
+
+    FEATURES = {"inputs": "text", "targets": "text"}
+    PROMPT = "inputs"  # the feature that a decoder is given
+    JIT = True  # dense stacks win under XLA on every device measured
+
+    def __init__(
+        self,
+        features: dict[str, Feature],
+        *,
+        blocks: BlockShape,
+        num_layers: int = 6,
+        num_decoder_layers: int | None = None,
+        label_smoothing: float = 0.0,
+        share_embeddings: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name="transformer", dtype=dtype)
+        self.block_shape, self.label_smoothing = blocks, label_smoothing
+        inputs, targets = features["inputs"], features["targets"]
+        shared = share_embeddings and inputs.vocabulary is targets.vocabulary
+        size = blocks.hidden_size
+        self.target_embedding = Embedding(targets.size, size, name="target_embedding")
+        self.input_embedding = (
+            self.target_embedding
+            if shared
+            else Embedding(inputs.size, size, name="input_embedding")
+        )
+        self.encoder = Stack(
+            blocks, num_layers=num_layers, causal=False, cross=False, name="encoder"
+        )
+        self.decoder = Stack(
+            blocks,
+            num_layers=num_decoder_layers or num_layers,
+            causal=True,
+            cross=True,
+            name="decoder",
+        )
+
+    # -- training -----------------------------------------------------------------
+
+    def encode(
+        self, batch: dict[str, Any], *, training: bool
+    ) -> tuple[Any, dict[str, Any]]:
+        """The memory [B, S, D] of `inputs`, and inner values."""
+        segments = batch["inputs_segments"]
+        mask = attention_mask(segments, segments, window=self.block_shape.window)
+        memory, inner, _ = self.encoder(
+            self.input_embedding(batch["inputs"]),
+            mask=mask,
+            positions=batch["inputs_positions"],
+            training=training,
+        )
+        return memory, {f"encoder/{name}": value for name, value in inner.items()}
+
+    def call(
+        self, batch: dict[str, Any], *, training: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
+        """Logits [B, T, V] of every target under teacher forcing, and inner values."""
+        memory, inner = self.encode(batch, training=training)
+        segments, positions = batch["targets_segments"], batch["targets_positions"]
+        x = self.target_embedding(shift_right(batch["targets"], positions))
+        x, decoder_inner, _ = self.decoder(
+            x,
+            mask=attention_mask(
+                segments, segments, causal=True, window=self.block_shape.window
+            ),
+            positions=positions,
+            memory=Memory(
+                attention_mask(segments, batch["inputs_segments"]), values=memory
+            ),
+            training=training,
+        )
+        inner.update({f"decoder/{name}": v for name, v in decoder_inner.items()})
+        return self.target_embedding.logits(x), inner
+
+    def losses(  # type: ignore[override]  # Keras has a property of this name
+        self, batch: dict[str, Any], *, training: bool
+    ) -> tuple[dict[str, losses_lib.Sum], dict[str, Any]]:
+        """({'all': (sum, weight)} over target tokens, inner values)."""
+        logits, inner = self(batch, training=training)
+        return losses_lib.of_tokens(
+            logits,
+            batch["targets"],
+            batch["targets_segments"],
+            inner,
+            label_smoothing=self.label_smoothing,
+            training=training,
+        )
+
+    # -- decoding -----------------------------------------------------------------
+
+    def begin(
+        self, batch: dict[str, Any], *, width: int, length: int
+    ) -> tuple[Any, dict[str, Any], list[Any]]:
+        """Encodes the inputs and makes room for `length` tokens of W hypotheses.
+
+        Returns:
+          (first ids [B], constants, state) for `decode_step`.
+        """
+        memory, _ = self.encode(batch, training=False)
+        rows = ops.shape(memory)[0]
+        seen = ops.repeat(batch["inputs_segments"][:, None, :] > 0, width, axis=1)
+        constants = {"memory": self.decoder.memory_caches(memory), "seen": seen}
+        state = self.decoder.empty_caches(rows, length * width, memory.dtype)
+        return ops.zeros((rows,), "int32"), constants, state
+
+    def decode_step(
+        self,
+        ids: Any,
+        constants: dict[str, Any],
+        state: list[Any],
+        *,
+        time: Any,
+        visible: Any,
+        parents: Any,
+    ) -> tuple[Any, list[Any], Any]:
+        """Logits of the next token of each hypothesis.
+
+        Args:
+          ids: int [B, W], the last token of each hypothesis.
+          time: int scalar, how many tokens were fed before.
+          visible: bool [B, W, L·W]: the slots time·W + w that hold a hypothesis's
+            own tokens, this one included.
+          parents: int [B, W]; unused, since nothing here is kept by hypothesis.
+
+        Returns:
+          (logits [B, W, V], new state, cross-attention [B, W, S] of the last
+          block, averaged over heads).
+        """
+        rows, width = ops.shape(ids)
+        slot_times = ops.arange(visible.shape[-1], dtype="int32") // width  # [L·W]
+        if self.block_shape.window is not None:
+            near = (time - slot_times) < self.block_shape.window
+            visible = ops.logical_and(visible, near)
+        x, inner, state = self.decoder(
+            self.target_embedding(ids),
+            mask=visible,
+            positions=ops.broadcast_to(time, (rows, width)),
+            key_positions=ops.broadcast_to(slot_times, (rows, slot_times.shape[0])),
+            memory=Memory(constants["seen"], caches=constants["memory"]),
+            caches=state,
+            slot=time * width,
+        )
+        last = f"block_{len(self.decoder.blocks) - 1}/cross_attention"
+        return self.target_embedding.logits(x), state, ops.mean(inner[last], axis=1)

@@ -1,0 +1,171 @@
+"""A decoder-only Transformer language model. GPT (Radford et al. 2018), and the
+`attention_lm` of Tensor2Tensor.
+
+Notable features: packed rows, prompts of different lengths in one batch, decoding
+of W hypotheses in which the prompt is stored once.
+
+Axis letters: B batch, T target time, P prompt time, D model, V vocabulary,
+W hypotheses, L generated length.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from t2t import losses as losses_lib
+from t2t import registry
+from t2t.features import Feature
+from t2t.layers.attention import attention_mask
+from t2t.layers.blocks import BlockShape, Stack
+from t2t.layers.embedding import Embedding, shift_right
+
+
+@registry.model("transformer_lm")
+class TransformerLM(keras.Model):
+    """Decoder-only Transformer for language modelling.
+
+    Args:
+      features: of the problem; `targets` is a text.
+      blocks: the knobs of all blocks.
+      num_layers: blocks.
+      label_smoothing: see `losses.cross_entropy`.
+    """
+
+    FEATURES = {"targets": "text"}
+    PROMPT = "targets"
+    JIT = True
+
+    def __init__(
+        self,
+        features: dict[str, Feature],
+        *,
+        blocks: BlockShape,
+        num_layers: int = 6,
+        label_smoothing: float = 0.0,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name="transformer_lm", dtype=dtype)
+        self.block_shape, self.label_smoothing = blocks, label_smoothing
+        self.embedding = Embedding(
+            features["targets"].size, blocks.hidden_size, name="embedding"
+        )
+        self.decoder = Stack(
+            blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
+        )
+
+    def call(
+        self, batch: dict[str, Any], *, training: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
+        """Logits [B, T, V] of every token from those before it, and inner values."""
+        segments, positions = batch["targets_segments"], batch["targets_positions"]
+        mask = attention_mask(
+            segments, segments, causal=True, window=self.block_shape.window
+        )
+        x, inner, _ = self.decoder(
+            self.embedding(shift_right(batch["targets"], positions)),
+            mask=mask,
+            positions=positions,
+            training=training,
+        )
+        inner = {f"decoder/{name}": value for name, value in inner.items()}
+        return self.embedding.logits(x), inner
+
+    def losses(  # type: ignore[override]  # Keras has a property of this name
+        self, batch: dict[str, Any], *, training: bool
+    ) -> tuple[dict[str, losses_lib.Sum], dict[str, Any]]:
+        """({'all': (sum, weight)} over tokens, inner values)."""
+        logits, inner = self(batch, training=training)
+        return losses_lib.of_tokens(
+            logits,
+            batch["targets"],
+            batch["targets_segments"],
+            inner,
+            label_smoothing=self.label_smoothing,
+            training=training,
+        )
+
+    def begin(
+        self, batch: dict[str, Any], *, width: int, length: int
+    ) -> tuple[Any, dict[str, Any], list[Any]]:
+        """Reads the prompts and makes room for `length` tokens of W hypotheses.
+
+        The prompt [B, P] (right-padded, perhaps empty) fills slots 0 to P-1 but for
+        its last token, which is the first that `decode_step` is fed.
+
+        Returns:
+          (first ids [B], constants, state) for `decode_step`.
+        """
+        prompt, segments = batch["targets"], batch["targets_segments"]
+        rows, size = ops.shape(prompt)
+        lengths = ops.sum(ops.cast(segments > 0, "int32"), axis=1)  # [B]
+        # Fed so far: the start symbol and all of the prompt but its last token.
+        fed = shift_right(prompt, batch["targets_positions"])
+        slots = ops.arange(size, dtype="int32")
+        state = self.decoder.empty_caches(
+            rows, size + length * width, self.compute_dtype
+        )
+        present = ops.broadcast_to(slots, (rows, size)) < lengths[:, None]
+        mask = attention_mask(
+            ops.cast(present, "int32"),
+            ops.cast(present, "int32"),
+            causal=True,
+            window=self.block_shape.window,
+        )
+        total = size + length * width
+        mask = ops.pad(mask, [[0, 0], [0, 0], [0, total - size]])
+        positions = ops.broadcast_to(slots, (rows, size))
+        _, _, state = self.decoder(
+            self.embedding(fed),
+            mask=mask,
+            positions=positions,
+            key_positions=ops.zeros((rows, total), "int32")
+            + ops.pad(slots, [[0, total - size]]),
+            caches=state,
+            slot=0,
+        )
+        last = ops.take_along_axis(
+            prompt, ops.maximum(lengths - 1, 0)[:, None], axis=1
+        )[:, 0]
+        first = ops.where(lengths > 0, last, 0)
+        return first, {"lengths": lengths, "present": present}, state
+
+    def decode_step(
+        self,
+        ids: Any,
+        constants: dict[str, Any],
+        state: list[Any],
+        *,
+        time: Any,
+        visible: Any,
+        parents: Any,
+    ) -> tuple[Any, list[Any], None]:
+        """Logits [B, W, V] of the next token; arguments as in `Transformer`."""
+        rows, width = ops.shape(ids)
+        lengths, present = constants["lengths"], constants["present"]
+        size = present.shape[1]
+        positions = ops.broadcast_to((lengths + time)[:, None], (rows, width))
+        slot_times = ops.arange(visible.shape[-1], dtype="int32") // width
+        key_positions = ops.concatenate(
+            [
+                ops.broadcast_to(ops.arange(size, dtype="int32"), (rows, size)),
+                lengths[:, None] + slot_times[None],
+            ],
+            axis=1,
+        )
+        seen = ops.repeat(present[:, None, :], width, axis=1)
+        mask = ops.concatenate([seen, visible], axis=2)  # [B, W, P + L·W]
+        if self.block_shape.window is not None:
+            distance = positions[:, :, None] - key_positions[:, None, :]
+            mask = ops.logical_and(mask, distance < self.block_shape.window)
+        x, _, state = self.decoder(
+            self.embedding(ids),
+            mask=mask,
+            positions=positions,
+            key_positions=key_positions,
+            caches=state,
+            slot=size + time * width,
+        )
+        return self.embedding.logits(x), state, None

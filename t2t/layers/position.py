@@ -1,0 +1,114 @@
+"""Positions: sinusoids, learned embeddings, rotary angles, relative biases.
+
+All take explicit integer positions [B, T], because packed rows restart them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+POSITIONS = ("sinusoid", "learned", "rotary", "relative", "none")
+
+
+def sinusoids(positions: Any, size: int) -> Any:
+    """Sines beside cosines at geometric wavelengths, [B, T] -> [B, T, size].
+
+    Vaswani et al. (arXiv:1706.03762) section 3.5, laid out as Tensor2Tensor does:
+    the first half sines, the second cosines, wavelengths 2π to 20 000π.
+    """
+    half = size // 2
+    step = math.log(10_000.0) / max(half - 1, 1)
+    rates = ops.exp(ops.arange(half, dtype="float32") * -step)  # [size/2]
+    angles = ops.cast(positions, "float32")[..., None] * rates  # [B, T, size/2]
+    signal = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+    return ops.pad(signal, [[0, 0], [0, 0], [0, size % 2]])
+
+
+def rotate(x: Any, positions: Any, *, wavelength: float = 10_000.0) -> Any:
+    """Rotary embedding (RoFormer, arXiv:2104.09864), first half with second half.
+
+    Args:
+      x: [B, T, H, K], K even.
+      positions: int [B, T].
+    """
+    half = x.shape[-1] // 2
+    rates = ops.exp(
+        ops.arange(half, dtype="float32") * (-math.log(wavelength) / half)
+    )  # [K/2]
+    angles = ops.cast(positions, "float32")[..., None, None] * rates  # [B,T,1,K/2]
+    sin = ops.cast(ops.sin(angles), x.dtype)
+    cos = ops.cast(ops.cos(angles), x.dtype)
+    first, second = x[..., :half], x[..., half:]
+    return ops.concatenate(
+        [first * cos - second * sin, second * cos + first * sin], axis=-1
+    )
+
+
+class LearnedPositions(keras.layers.Layer):
+    """A trained vector for each position below `max_length`."""
+
+    def __init__(self, max_length: int, size: int, *, name: str = "positions") -> None:
+        super().__init__(name=name)
+        self.max_length, self.size = max_length, size
+        self.table = self.add_weight(
+            shape=(max_length, size),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="table",
+        )
+
+    def call(self, positions: Any) -> Any:
+        """int [B, T] -> [B, T, D]; later positions share the last vector."""
+        return ops.take(
+            self.table, ops.minimum(positions, self.max_length - 1), axis=0
+        )
+
+
+class RelativeBias(keras.layers.Layer):
+    """A trained bias for each head and bucket of distance (T5, arXiv:1910.10683).
+
+    Half of the buckets are exact distances, the others grow logarithmically up
+    to `max_distance`; shared by all layers of a stack.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        *,
+        bidirectional: bool,
+        buckets: int = 32,
+        max_distance: int = 128,
+        name: str = "relative_bias",
+    ) -> None:
+        super().__init__(name=name)
+        self.bidirectional = bidirectional
+        self.buckets, self.max_distance = buckets, max_distance
+        self.table = self.add_weight(
+            shape=(buckets, num_heads),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="table",
+        )
+
+    def bucket(self, distance: Any) -> Any:
+        """The bucket of (key position - query position), int of any shape."""
+        count, offset = self.buckets, ops.zeros_like(distance)
+        if self.bidirectional:
+            count //= 2
+            offset = ops.where(distance > 0, count, 0)
+            distance = ops.abs(distance)
+        else:
+            distance = ops.maximum(-distance, 0)
+        exact = count // 2
+        far = ops.log(ops.cast(ops.maximum(distance, 1), "float32") / exact)
+        far = far / math.log(self.max_distance / exact) * (count - exact)
+        far = ops.minimum(exact + ops.cast(far, "int32"), count - 1)
+        return offset + ops.where(distance < exact, distance, far)
+
+    def call(self, query_positions: Any, key_positions: Any) -> Any:
+        """int [B, T] and [B, S] -> [B, H, T, S]."""
+        distance = key_positions[:, None, :] - query_positions[:, :, None]
+        bias = ops.take(self.table, self.bucket(distance), axis=0)  # [B, T, S, H]
+        return ops.transpose(bias, (0, 3, 1, 2))
