@@ -25,18 +25,23 @@ WAITING = 32
 
 
 class Batcher:
-    """What `Packed` and `Rows` share: length limits, counts, state."""
+    """What `Packed` and `Rows` share: length limits, counts, state.
+
+    buckets: {length: rows}, the shapes of batches; the longest is the limit.
+    drop_long: drop and count examples above the limit; False cuts them.
+    """
 
     def __init__(
         self,
         stream: Stream,
         features: Mapping[str, Feature],
         *,
-        max_length: int,
-        drop_long: bool,
+        buckets: Mapping[int, int],
+        drop_long: bool = True,
     ) -> None:
         self._stream, self._features = stream, features
-        self._max_length, self._drop_long = max_length, drop_long
+        self._buckets = dict(sorted(buckets.items()))
+        self._max_length, self._drop_long = max(buckets), drop_long
         self.texts = [n for n, f in features.items() if f.kind == "text"]
         self._counts = {"real": 0, "slots": 0, "dropped": 0}
 
@@ -117,7 +122,7 @@ class Batcher:
 
 
 class Packed(Batcher):
-    """Rows of `max_length` slots for each text feature, shared by several examples.
+    """Rows of slots for each text feature, shared by several examples.
 
     All features of one example stand in one row under one segment number.
     """
@@ -127,12 +132,11 @@ class Packed(Batcher):
         stream: Stream,
         features: Mapping[str, Feature],
         *,
-        rows: int,
-        max_length: int,
+        buckets: Mapping[int, int],
         drop_long: bool = True,
     ) -> None:
-        super().__init__(stream, features, max_length=max_length, drop_long=drop_long)
-        self._rows = rows
+        super().__init__(stream, features, buckets=buckets, drop_long=drop_long)
+        ((_, self._rows),) = self._buckets.items()  # one shape: packing needs no more
         self._held: list[tuple[Reference, Encoded]] = []
 
     def next(self) -> Batch:
@@ -186,8 +190,7 @@ class Packed(Batcher):
 class Rows(Batcher):
     """One example a row; a batch of shape [rows, length] for each bucket.
 
-    buckets: {length: rows}, lengths ascending, the last one `max_length`. An
-      example goes to the first bucket that holds its longest text.
+    An example goes to the shortest bucket that holds its longest text.
     """
 
     def __init__(
@@ -198,8 +201,7 @@ class Rows(Batcher):
         buckets: Mapping[int, int],
         drop_long: bool = True,
     ) -> None:
-        super().__init__(stream, features, max_length=max(buckets), drop_long=drop_long)
-        self._buckets = dict(sorted(buckets.items()))
+        super().__init__(stream, features, buckets=buckets, drop_long=drop_long)
         self._wait([])
 
     def next(self) -> Batch:

@@ -12,6 +12,7 @@ import heapq
 import itertools
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import numpy as np
 from t2t import registry
 from t2t.data.shards import FORMAT, GROUP_SIZE, Manifest, ShardWriter, sha256
 from t2t.data.workers import Encoders
+from t2t.features import Vocabulary
 
 if TYPE_CHECKING:
     from t2t.problems.problem import Problem
@@ -58,6 +60,7 @@ def generate(
     Raises:
       WorkerFailed: with the example that could not be encoded.
       DataUnavailable: by the problem, when its data cannot be had here.
+      ValueError: when a vocabulary file of this name holds another vocabulary.
     """
     folder = Path(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -220,18 +223,24 @@ def _vocabularies(
         kept = _sample(examples("train"), VOCABULARY_BYTES, seed)
         for vocabulary in unbuilt:
             vocabulary.build(problem.text_for_vocabulary(vocabulary, kept))
-    hashes = {}
-    for vocabulary in problem.vocabularies.values():
-        path = folder / (vocabulary.name + vocabulary.suffix)
-        before = sha256(path) if path.is_file() else ""
-        path = vocabulary.save(folder)
-        hashes[path.name] = sha256(path)
-        if before not in ("", hashes[path.name]):
-            raise ValueError(
-                f"{path} was another vocabulary of the same name, which other data "
-                "may need: use another --data_dir"
-            )
-    return hashes
+    return dict(
+        _settle(vocabulary, folder) for vocabulary in problem.vocabularies.values()
+    )
+
+
+def _settle(vocabulary: Vocabulary, folder: Path) -> tuple[str, str]:
+    """Writes a vocabulary file, never over another one; its name and SHA-256."""
+    with tempfile.TemporaryDirectory() as beside:
+        made = vocabulary.save(Path(beside))
+        digest, path = sha256(made), folder / made.name
+    if not path.is_file():
+        vocabulary.save(folder)
+    elif sha256(path) != digest:
+        raise ValueError(
+            f"{path} is another vocabulary of the same name, which other data may "
+            "need: use another --data_dir, or delete it"
+        )
+    return path.name, digest
 
 
 def _sample(

@@ -67,55 +67,72 @@ def batches(
       ValueError: naming the knob that cannot be used.
       DataMissing, DataCorrupt: naming the command that mends it.
     """
-    features = problem.offered()
-    if batching not in BATCHINGS:
-        raise ValueError(f"batching={batching!r} is none of {', '.join(BATCHINGS)}")
-    texts = [name for name, feature in features.items() if feature.kind == "text"]
-    if batching == "auto":
-        batching = "packed" if len(texts) == len(features) else "examples"
-    if batching == "packed" and len(texts) < len(features):
-        other = next(name for name in features if name not in texts)
-        raise ValueError(
-            f"batching='packed' needs text features only, but {problem.name} has "
-            f"{other!r} ({features[other].kind}): use batching='examples'"
-        )
     for name, value in (("max_length", max_length), ("multiple_of", multiple_of)):
         _positive(name, value)
     if prefetch < 0:
         raise ValueError(f"prefetch must be 0 or more, not {prefetch}")
-
-    problems = [problem, *mixture]
-    streams = {
-        one.name: _stream(
+    batching = _choose(problem, batching)
+    sizes = _Sizes(tokens_per_batch, examples_per_batch, multiple_of)
+    lengths = bucket_lengths(max_length) if batching == "buckets" else [max_length]
+    buckets = {length: sizes.rows(length) for length in lengths}
+    streams = [
+        _stream(
             one, split, data_dir, shuffle=shuffle, repeat=repeat, seed=seed, limit=limit
         )
-        for one in problems
-    }
-    stream: Stream = streams[problem.name]
+        for one in (problem, *mixture)
+    ]
+    stream = streams[0]
     if mixture:
-        if not repeat:
-            raise ValueError("a mixture is endless: repeat=False cannot be used")
-        stream = Mixture(streams, weights=weights, temperature=temperature, seed=seed)
-
-    batcher: Batcher
-    sizes = _Sizes(tokens_per_batch, examples_per_batch, multiple_of)
-    if batching == "packed":
-        batcher = Packed(
-            stream,
-            features,
-            rows=sizes.rows(max_length),
-            max_length=max_length,
-            drop_long=drop_long,
-        )
-    else:
-        lengths = bucket_lengths(max_length) if batching == "buckets" else [max_length]
-        batcher = Rows(
-            stream,
-            features,
-            buckets={length: sizes.rows(length) for length in lengths},
-            drop_long=drop_long,
-        )
+        named = _mixable([problem, *mixture], streams, repeat=repeat)
+        stream = Mixture(named, weights=weights, temperature=temperature, seed=seed)
+    kind = Packed if batching == "packed" else Rows
+    batcher = kind(stream, problem.offered(), buckets=buckets, drop_long=drop_long)
     return PrefetchedSource(batcher, prefetch=prefetch)
+
+
+def _choose(problem: Problem, batching: str) -> str:
+    """The batching to use: 'auto' decided, an impossible one refused."""
+    if batching not in BATCHINGS:
+        raise ValueError(
+            f"batching={batching!r} is none of {', '.join(BATCHINGS)}."
+            + registry.close_to(batching, BATCHINGS)
+        )
+    features = problem.offered()
+    other = next((n for n, f in features.items() if f.kind != "text"), None)
+    if batching == "auto":
+        return "packed" if other is None else "examples"
+    if batching == "packed" and other is not None:
+        raise ValueError(
+            f"batching='packed' needs text features only, but {problem.name} has "
+            f"{other!r} ({features[other].kind}): use batching='examples'"
+        )
+    return batching
+
+
+def _mixable(
+    problems: Sequence[Problem], streams: Sequence[Stream], *, repeat: bool
+) -> dict[str, Stream]:
+    """{problem name: stream}, after checking that one batch can hold them all."""
+    if not repeat:
+        raise ValueError("a mixture is endless: repeat=False cannot be used with it")
+    first = problems[0]
+    for one in problems[1:]:
+        if _contract(one) != _contract(first):
+            raise ValueError(
+                f"mixture: {one.name} has not the same features and vocabularies as "
+                f"{first.name}"
+            )
+    named = {p.name: stream for p, stream in zip(problems, streams, strict=True)}
+    if len(named) < len(problems):
+        raise ValueError("mixture: a problem is named twice")
+    return named
+
+
+def _contract(problem: Problem) -> dict[str, Any]:
+    return {
+        name: (f.kind, f.shape, f.dtype, f.vocabulary and f.vocabulary.name)
+        for name, f in problem.offered().items()
+    }
 
 
 def bucket_lengths(max_length: int) -> list[int]:

@@ -162,7 +162,7 @@ class Shards:
             )
         self.manifest = manifest
         self.entry = manifest.splits[split]
-        self._check_sizes()
+        self._check_files()
         self._readers: list[Any] = [None] * len(self.entry["shards"])
 
     def __len__(self) -> int:
@@ -216,7 +216,17 @@ class Shards:
     def _examples_in(self, shard: int) -> int:
         return self.entry["shards"][shard]["examples"]
 
-    def _check_sizes(self) -> None:
+    def _check_files(self) -> None:
+        """What is cheap: sizes of shards, hashes of the small vocabulary files."""
+        for file, digest in self.manifest.vocabularies.items():
+            path = self.data_dir / file
+            if not path.is_file():
+                raise DataMissing(f"{path} is gone: {self._remedy()}")
+            if sha256(path) != digest:
+                raise DataCorrupt(
+                    f"{path} is not the vocabulary that {self.name} was encoded "
+                    f"with: delete it and {self._remedy()}"
+                )
         for shard, entry in enumerate(self.entry["shards"]):
             path = self.data_dir / entry["file"]
             if not path.is_file():
