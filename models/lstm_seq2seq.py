@@ -52,9 +52,8 @@ class LSTMSeq2Seq(keras.Model):
         num_layers: int = 2,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
-        dtype: Any = None,
     ) -> None:
-        super().__init__(name="lstm_seq2seq", dtype=dtype)
+        super().__init__(name="lstm_seq2seq")
         self.label_smoothing, self.hidden_size = label_smoothing, hidden_size
         self.input_embedding = Embedding(
             features["inputs"].size, hidden_size, name="input_embedding"
@@ -144,7 +143,7 @@ class LSTMSeq2Seq(keras.Model):
         time: Any,
         visible: Any,
         parents: Any,
-    ) -> tuple[Any, list[Any], Any]:
+    ) -> tuple[Any, list[Any]]:
         """As `Transformer.decode_step`; states follow `parents` [B, W]."""
         x, new_state = self.target_embedding(ids), []
         for layer, kept in zip(self.decoder_layers, state, strict=True):
@@ -153,5 +152,5 @@ class LSTMSeq2Seq(keras.Model):
             h, c = layer.step(layer.project(x), h, c)
             new_state.append({"h": h, "c": c})
             x = h
-        x, weights = self.attend(x, constants["memory"], constants["seen"])
-        return self.target_embedding.logits(x), new_state, weights
+        x, _ = self.attend(x, constants["memory"], constants["seen"])
+        return self.target_embedding.logits(x), new_state

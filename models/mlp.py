@@ -37,9 +37,8 @@ class MLP(keras.Model):
         num_layers: int = 2,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
-        dtype: Any = None,
     ) -> None:
-        super().__init__(name="mlp", dtype=dtype)
+        super().__init__(name="mlp")
         self.label_smoothing = label_smoothing
         self.hidden = [
             keras.layers.Dense(hidden_size, activation="relu", name=f"hidden_{i}")

@@ -81,9 +81,8 @@ class ResNet(keras.Model):
         channels: tuple[int, ...] = (16, 32, 64),
         blocks_per_stage: int = 3,
         label_smoothing: float = 0.0,
-        dtype: Any = None,
     ) -> None:
-        super().__init__(name="resnet", dtype=dtype)
+        super().__init__(name="resnet")
         self.label_smoothing = label_smoothing
         height = features["image"].shape[0] or 32
         # Images of ImageNet's size get its 7×7 stem with stride 2.

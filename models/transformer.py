@@ -51,9 +51,8 @@ class Transformer(keras.Model):
         num_decoder_layers: int | None = None,
         label_smoothing: float = 0.0,
         share_embeddings: bool = True,
-        dtype: Any = None,
     ) -> None:
-        super().__init__(name="transformer", dtype=dtype)
+        super().__init__(name="transformer")
         self.block_shape, self.label_smoothing = blocks, label_smoothing
         inputs, targets = features["inputs"], features["targets"]
         shared = share_embeddings and inputs.vocabulary is targets.vocabulary
@@ -152,26 +151,25 @@ class Transformer(keras.Model):
         time: Any,
         visible: Any,
         parents: Any,
-    ) -> tuple[Any, list[Any], Any]:
+    ) -> tuple[Any, list[Any]]:
         """Logits of the next token of each hypothesis.
 
         Args:
           ids: int [B, W], the last token of each hypothesis.
           time: int scalar, how many tokens were fed before.
           visible: bool [B, W, L·W]: the slots time·W + w that hold a hypothesis's
-            own tokens, this one included.
+            own tokens, this one included. It may be narrower than the caches.
           parents: int [B, W]; unused, since nothing here is kept by hypothesis.
 
         Returns:
-          (logits [B, W, V], new state, cross-attention [B, W, S] of the last
-          block, averaged over heads).
+          (logits [B, W, V], new state).
         """
         rows, width = ops.shape(ids)
         slot_times = ops.arange(visible.shape[-1], dtype="int32") // width  # [L·W]
         if self.block_shape.window is not None:
             near = (time - slot_times) < self.block_shape.window
             visible = ops.logical_and(visible, near)
-        x, inner, state = self.decoder(
+        x, _, state = self.decoder(
             self.target_embedding(ids),
             mask=visible,
             positions=ops.broadcast_to(time, (rows, width)),
@@ -180,5 +178,4 @@ class Transformer(keras.Model):
             caches=state,
             slot=time * width,
         )
-        last = f"block_{len(self.decoder.blocks) - 1}/cross_attention"
-        return self.target_embedding.logits(x), state, ops.mean(inner[last], axis=1)
+        return self.target_embedding.logits(x), state

@@ -43,9 +43,8 @@ class TransformerEncoder(keras.Model):
         blocks: BlockShape,
         num_layers: int = 6,
         label_smoothing: float = 0.0,
-        dtype: Any = None,
     ) -> None:
-        super().__init__(name="transformer_encoder", dtype=dtype)
+        super().__init__(name="transformer_encoder")
         self.block_shape, self.label_smoothing = blocks, label_smoothing
         self.embedding = Embedding(
             features["inputs"].size, blocks.hidden_size, name="embedding"

@@ -45,9 +45,8 @@ class TransformerLM(keras.Model):
         blocks: BlockShape,
         num_layers: int = 6,
         label_smoothing: float = 0.0,
-        dtype: Any = None,
     ) -> None:
-        super().__init__(name="transformer_lm", dtype=dtype)
+        super().__init__(name="transformer_lm")
         self.block_shape, self.label_smoothing = blocks, label_smoothing
         self.embedding = Embedding(
             features["targets"].size, blocks.hidden_size, name="embedding"
@@ -141,7 +140,7 @@ class TransformerLM(keras.Model):
         time: Any,
         visible: Any,
         parents: Any,
-    ) -> tuple[Any, list[Any], None]:
+    ) -> tuple[Any, list[Any]]:
         """Logits [B, W, V] of the next token; arguments as in `Transformer`."""
         rows, width = ops.shape(ids)
         lengths, present = constants["lengths"], constants["present"]
@@ -168,4 +167,4 @@ class TransformerLM(keras.Model):
             caches=state,
             slot=size + time * width,
         )
-        return self.embedding.logits(x), state, None
+        return self.embedding.logits(x), state

@@ -144,7 +144,7 @@ class Attention(keras.layers.Layer):
 
         Args:
           x: queries [B, T, D].
-          mask: bool [B, T, S].
+          mask: bool [B, T, S]; with a cache, of its first S slots.
           memory: [B, S, D] to attend over; None for x itself.
           positions: int [B, T] of x, needed by rotary self-attention.
           bias: [B, H, T, S] or None.
@@ -168,6 +168,8 @@ class Attention(keras.layers.Layer):
             key = _write(cache["key"], key, slot)
             value = _write(cache["value"], value, slot)
             cache = {"key": key, "value": value}
+            # The caller may look at the first slots only: the others are empty.
+            key, value = key[:, : mask.shape[-1]], value[:, : mask.shape[-1]]
         if self.num_kv_heads != self.num_heads:
             repeats = self.num_heads // self.num_kv_heads
             key = ops.repeat(key, repeats, axis=2)

@@ -1,0 +1,1 @@
+"""Devices, the one step, checkpoints, the loop and its report."""

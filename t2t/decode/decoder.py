@@ -1,0 +1,352 @@
+"""`Decoder`: a trained run in memory. Texts in, texts out, line for line.
+
+Sentences are sorted by length within a window and decoded in batches of a few
+static shapes (XLA compiles once for each); results come back in input order as
+each window is done.
+
+What happens to odd lines: an empty one has an empty answer; one longer than the
+run's `max_length` is cut there, with a warning that names it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from t2t.config import Config
+from t2t.decode.options import DecodeOptions
+from t2t.decode.search import beam_search, sample
+from t2t.features import EOS
+from t2t.run import build, checkpoints
+from t2t.run.folder import RunFolder, open_run
+from t2t.sources import Batch
+
+WINDOW = 64  # batches sorted together
+
+
+class DecodeError(ValueError):
+    """Something that cannot be decoded, said in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """One output: its text, and its score (log-probability with length penalty)."""
+
+    text: str
+    score: float
+
+
+class Decoder:
+    """Decodes with a model and a problem; safe to call from several threads.
+
+    Args:
+      problem: with its vocabularies.
+      model: trained; its `PROMPT` names the feature that texts become.
+      max_length: most tokens of an input.
+    """
+
+    def __init__(self, problem: Any, model: Any, *, max_length: int = 256) -> None:
+        self.problem, self.model, self.max_length = problem, model, max_length
+        self.features = problem.offered()
+        self.warn: Callable[[str], None] = lambda line: None
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_run(
+        cls, run: str | Path, *, checkpoint_path: str | Path | None = None
+    ) -> Decoder:
+        """The run's model with its best or newest checkpoint, or a given one.
+
+        Raises:
+          RunError, CheckpointError: when there is no run or no checkpoint.
+        """
+        folder, config = open_run(run)
+        path = checkpoints.resolve(checkpoint_path or folder.path)
+        problem, model = load_model(folder, config, path)
+        return cls(problem, model, max_length=config.knob("max_length") or 256)
+
+    # -- texts ---------------------------------------------------------------------
+
+    def decode(
+        self, texts: Iterable[str], options: DecodeOptions | None = None
+    ) -> list[str]:
+        """The best output of each text."""
+        return [outputs[0].text for outputs in self.outputs(texts, options)]
+
+    def outputs(
+        self, texts: Iterable[str], options: DecodeOptions | None = None
+    ) -> Iterator[list[Output]]:
+        """`options.outputs` outputs of each text, in input order, as they are ready.
+
+        Raises:
+          DecodeError: when the model takes no text.
+        """
+        options = options or DecodeOptions()
+        prompt = getattr(self.model, "PROMPT", "inputs")
+        if prompt not in self.features or self.features[prompt].kind != "text":
+            raise DecodeError(
+                f"{self.model.name} takes no text to decode; decode a split of the "
+                "problem instead"
+            )
+        numbered = enumerate(texts)
+        while window := list(
+            itertools.islice(numbered, options.batch_size * WINDOW)
+        ):
+            yield from self._decode_window(window, options)
+
+    def _decode_window(
+        self, window: list[tuple[int, str]], options: DecodeOptions
+    ) -> list[list[Output]]:
+        encoded = [self._encode(number, text) for number, text in window]
+        order = sorted(range(len(window)), key=lambda i: -len(encoded[i]))
+        results: list[list[Output]] = [[] for _ in window]
+        todo = []
+        for i in order:
+            if window[i][1].strip():
+                todo.append(i)
+            else:
+                results[i] = [Output("", 0.0)] * options.outputs
+        for start in range(0, len(todo), options.batch_size):
+            part = todo[start : start + options.batch_size]
+            outputs = self._decode_batch(
+                [encoded[i] for i in part], [window[i][0] for i in part], options
+            )
+            for i, output in zip(part, outputs, strict=True):
+                results[i] = output
+        return results
+
+    def _encode(self, number: int, text: str) -> list[int]:
+        """Ids of a line as the model wants its prompt."""
+        feature = self.features[getattr(self.model, "PROMPT", "inputs")]
+        assert feature.vocabulary is not None
+        ids = feature.vocabulary.encode(text)
+        generates_on = "inputs" not in self.features
+        room = self.max_length if generates_on else self.max_length - 1
+        if len(ids) > room:
+            self.warn(
+                f"line {number + 1} has {len(ids)} tokens: cut to {room} "
+                "(the run's max_length)"
+            )
+            ids = ids[:room]
+        # A continued text has not ended; an input has.
+        return ids if generates_on else [*ids, EOS]
+
+    # -- arrays --------------------------------------------------------------------
+
+    def _decode_batch(
+        self, ids: Sequence[list[int]], numbers: Sequence[int], options: DecodeOptions
+    ) -> list[list[Output]]:
+        if not hasattr(self.model, "decode_step"):
+            return self._classify(ids, options)
+        copies = options.num_samples if options.sampling else 1
+        rows = _round_up(len(ids), options.batch_size) * copies
+        longest = max(len(row) for row in ids)
+        size = _bucket(longest)
+        repeated = [row for row in ids for _ in range(copies)]
+        batch = prompt_batch(self._prompt_name, repeated, rows=rows, length=size)
+        seeds = np.zeros((rows,), np.int32)
+        for i, number in enumerate(numbers):
+            for copy in range(copies):
+                sequence = np.random.SeedSequence([options.seed, number, copy])
+                seeds[i * copies + copy] = sequence.generate_state(1)[0] & 0x7FFFFFFF
+        length = size + options.extra_length
+        with self._lock:
+            search = self._search(rows, size, length, options)
+            tokens, scores = search(
+                {name: tf.constant(value) for name, value in batch.items()},
+                tf.constant(seeds),
+            )
+        tokens, scores = tokens.numpy(), scores.numpy()
+        if copies > 1:
+            tokens = tokens.reshape(rows // copies, copies, length)
+            scores = scores.reshape(rows // copies, copies)
+        return [
+            self._texts(tokens[i], scores[i], options.outputs, len(ids[i]), options)
+            for i in range(len(ids))
+        ]
+
+    @property
+    def _prompt_name(self) -> str:
+        return self.model.PROMPT
+
+    def _texts(
+        self, tokens: Any, scores: Any, count: int, size: int, options: DecodeOptions
+    ) -> list[Output]:
+        vocabulary = self.features["targets"].vocabulary
+        assert vocabulary is not None
+        longest = size + options.extra_length
+        return [
+            Output(vocabulary.decode(tokens[w][:longest].tolist()), float(scores[w]))
+            for w in range(count)
+        ]
+
+    def _search(self, rows: int, size: int, length: int, options: DecodeOptions) -> Any:
+        """The compiled loop for one shape."""
+        key: tuple[Any, ...]
+        if options.sampling:
+            kept = {
+                "temperature": options.temperature,
+                "keep_k": options.top_k,
+                "keep_p": options.top_p,
+                "min_p": options.min_p,
+            }
+            key = (rows, size, length, *kept.values())
+
+            def run(batch: Any, seeds: Any) -> Any:
+                return sample(self.model, batch, seeds, length=length, **kept)
+
+        else:
+            width, alpha = options.beam_size, options.alpha
+            key = (rows, size, length, width, alpha)
+
+            def run(batch: Any, seeds: Any) -> Any:
+                return beam_search(
+                    self.model, batch, width=width, length=length, alpha=alpha
+                )
+
+        if key not in self._compiled:
+            self._compiled[key] = tf.function(run, jit_compile=True, autograph=False)
+        return self._compiled[key]
+
+    def _forward(self, batch: Batch) -> tuple[Any, dict[str, Any]]:
+        with self._lock:
+            return self.model(
+                {name: tf.constant(value) for name, value in batch.items()}
+            )
+
+    def _classify(
+        self, ids: Sequence[list[int]], options: DecodeOptions
+    ) -> list[list[Output]]:
+        """The likeliest label of each text, with its log-probability."""
+        size = _bucket(max(len(row) for row in ids))
+        batch = prompt_batch(self._prompt_name, ids, rows=len(ids), length=size)
+        logits, _ = self._forward(batch)
+        chances = tf.nn.log_softmax(logits).numpy()
+        vocabulary = self.features["label"].vocabulary
+        assert vocabulary is not None
+        best = chances.argmax(axis=-1)
+        return [
+            [Output(vocabulary.decode([int(label)]), float(row[label]))]
+            * options.outputs
+            for label, row in zip(best, chances, strict=True)
+        ]
+
+    # -- scoring and attention -----------------------------------------------------
+
+    def score(
+        self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 32
+    ) -> Iterator[float]:
+        """log p(target | input) of each pair, in nats, in order.
+
+        Raises:
+          DecodeError: when the model does not give targets for inputs.
+        """
+        if set(self.features) != {"inputs", "targets"}:
+            raise DecodeError("scoring needs a model from inputs to targets")
+        iterator = iter(pairs)
+        while part := list(itertools.islice(iterator, batch_size)):
+            batch = self.pair_batch(part, rows=batch_size)
+            logits, _ = self._forward(batch)
+            chances = tf.nn.log_softmax(logits)
+            picked = tf.gather(chances, batch["targets"], batch_dims=2).numpy()
+            totals = (picked * (batch["targets_segments"] > 0)).sum(axis=1)
+            yield from (float(total) for total in totals[: len(part)])
+
+    def attention(self, text: str, target: str) -> tuple[list[str], list[str], Any]:
+        """Cross-attention of one pair, averaged over heads and layers.
+
+        Returns:
+          (target pieces, input pieces, weights [T, S]).
+        """
+        batch = self.pair_batch([(text, target)], rows=1)
+        _, inner = self._forward(batch)
+        found = [
+            value.numpy()[0].mean(axis=0)
+            for name, value in inner.items()
+            if name.endswith("cross_attention")
+        ]
+        if not found:
+            raise DecodeError(f"{self.model.name} has no cross-attention")
+        sides = []
+        for name in ("targets", "inputs"):
+            vocabulary = self.features[name].vocabulary
+            assert vocabulary is not None
+            ids = batch[name][0][batch[f"{name}_segments"][0] > 0].tolist()
+            sides.append(
+                [vocabulary.decode([i]) if i != EOS else "</s>" for i in ids]
+            )
+        targets, inputs = sides
+        weights = np.mean(found, axis=0)[: len(targets), : len(inputs)]
+        return targets, inputs, weights
+
+    def pair_batch(self, pairs: Sequence[tuple[str, str]], *, rows: int) -> Batch:
+        """Pairs as a batch of one example a row, as long as the longest."""
+        batch: Batch = {}
+        for side, name in enumerate(("inputs", "targets")):
+            vocabulary = self.features[name].vocabulary
+            assert vocabulary is not None
+            ids = [
+                [*vocabulary.encode(pair[side])[: self.max_length - 1], EOS]
+                for pair in pairs
+            ]
+            size = _bucket(max(len(row) for row in ids))
+            batch.update(prompt_batch(name, ids, rows=rows, length=size))
+        return batch
+
+
+def load_model(
+    folder: RunFolder, config: Config, path: Path, *, dtype: str = "float32"
+) -> tuple[Any, Any]:
+    """The problem and the model of a run, with the weights of a checkpoint.
+
+    A moving average of the weights is taken where the checkpoint has one.
+    """
+    build.apply(config, strict=False)
+    problem = build.load_problem(config, folder.vocabularies)
+    model = build.make_model(config, problem.offered(), dtype=dtype)
+    arrays, _ = checkpoints.read(path)
+    kind = "ema" if any(name.startswith("ema/") for name in arrays) else "model"
+    checkpoints.assign({f"{kind}/{v.path}": v for v in model.variables}, arrays)
+    return problem, model
+
+
+def prompt_batch(
+    name: str, ids: Sequence[Sequence[int]], *, rows: int, length: int
+) -> Batch:
+    """Rows of ids as a batch of one text feature, right-padded."""
+    values = np.zeros((rows, length), np.int32)
+    segments = np.zeros((rows, length), np.int32)
+    for i, row in enumerate(ids):
+        values[i, : len(row)] = row
+        segments[i, : len(row)] = 1
+    positions = np.broadcast_to(np.arange(length, dtype=np.int32), values.shape)
+    return {
+        name: values,
+        f"{name}_segments": segments,
+        f"{name}_positions": positions.copy(),
+    }
+
+
+def _bucket(length: int) -> int:
+    """The next of 8, 16, 24, 32, 48, 64, 96, …: few shapes, little padding."""
+    size = 8
+    while size < length:
+        step = 8 if size < 32 else 2 ** (size.bit_length() - 2)
+        size += step
+    return size
+
+
+def _round_up(count: int, most: int) -> int:
+    """1, or the next power of two up to `most`: the rows that are compiled for."""
+    rows = 1
+    while rows < count:
+        rows *= 2
+    return min(rows, most) if count <= most else most

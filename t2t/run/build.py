@@ -1,0 +1,109 @@
+"""From names in a configuration to a problem and a built model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from t2t import config as config_lib
+from t2t import registry
+from t2t.config import Config
+from t2t.features import Feature, check_match
+from t2t.sources import Batch
+
+
+def apply(config: Config, *, strict: bool = True) -> None:
+    """Imports the problem and the model, and gives the configuration to gin.
+
+    Args:
+      strict: whether a binding of something that is not imported is an error; it
+        is none when decoding, which imports no trainer.
+    """
+    zoo = registry.current()
+    unused = set(zoo.names("problem")) | set(zoo.names("model"))
+    for kind in ("problem", "model"):
+        name = config.knob(kind)
+        zoo.load(kind, name)
+        unused.discard(zoo.declaration(kind, name).name)
+    known = set(config_lib.configurables())
+    if not strict:
+        unused |= {s.split(".")[-1] for s, _ in config.bindings} - known
+    config.apply(skip=unused)
+
+
+def make_problem(config: Config) -> Any:
+    """The problem that the configuration names, suffixes applied."""
+    name = config.knob("problem")
+    declared = registry.current().declaration("problem", name).name
+    problem = config_lib.build(f"problem.{declared}")()
+    problem.name = name
+    _, problem.suffixes = (
+        (name, ()) if declared == name else registry.split_suffixes(name)
+    )
+    return problem
+
+
+def load_problem(config: Config, vocabularies: Path) -> Any:
+    """The problem with its vocabularies from a folder.
+
+    Raises:
+      FileNotFoundError: naming the vocabulary and the command that makes it.
+    """
+    problem = make_problem(config)
+    problem.load_vocabularies(vocabularies)
+    return problem
+
+
+def make_model(
+    config: Config, features: dict[str, Feature], *, dtype: str = "float32", seed: int = 0
+) -> Any:
+    """The model that the configuration names, with all its variables.
+
+    Args:
+      dtype: a Keras dtype policy, such as 'mixed_bfloat16'.
+      seed: of the initial weights.
+
+    Raises:
+      FeatureMismatch: when the model cannot take these features.
+      ValueError: from the model, for knobs that do not fit together.
+    """
+    name = config.knob("model")
+    check_match(config.knob("problem"), name)
+    keras.utils.set_random_seed(seed)
+    with dtype_policy(dtype):
+        model = config_lib.build(f"model.{name}")(features)
+        model(blank_batch(features))
+    return model
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Layers made within have this policy; the global one is as before after."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def blank_batch(
+    features: dict[str, Feature], *, rows: int = 1, length: int = 8
+) -> Batch:
+    """A batch of the right names, dtypes and ranks, to build and measure with."""
+    batch: Batch = {"weights": np.ones((rows,), np.float32)}
+    for name, feature in features.items():
+        shape = (rows, *(length if size is None else size for size in feature.shape))
+        batch[name] = np.zeros(shape, feature.dtype)
+        if feature.kind == "text":
+            batch[name] += 2
+            batch[f"{name}_segments"] = np.ones(shape, np.int32)
+            batch[f"{name}_positions"] = np.broadcast_to(
+                np.arange(length, dtype=np.int32), shape
+            ).copy()
+    return batch

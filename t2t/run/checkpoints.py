@@ -1,0 +1,244 @@
+"""Checkpoints: one file a step, an explicit map of arrays and the state beside it.
+
+`checkpoint-00001000.npz` holds every variable by name as a plain array (any numpy
+reads it, no framework, no pickle) and, as JSON in the entry `meta`, the step, the
+source's state and the number of arrays, which is asserted.
+
+The surprise: never `tf.train.Checkpoint(model=…)`. For Keras 3 models it silently
+leaves out layers held in lists.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from t2t import registry
+
+VERSION = 1
+PATTERN = re.compile(r"checkpoint-(\d{8})\.npz$")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, or of another model."""
+
+
+def path_of(folder: Path, step: int) -> Path:
+    return folder / f"checkpoint-{step:08d}.npz"
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Steps of the checkpoints in a folder, ascending."""
+    if not folder.is_dir():
+        return []
+    found = (PATTERN.match(p.name) for p in folder.iterdir())
+    return sorted(int(m.group(1)) for m in found if m)
+
+
+def resolve(place: str | Path) -> Path:
+    """A checkpoint file, or the best or else the newest in a run folder.
+
+    Raises:
+      CheckpointError: when there is none; a run without a checkpoint is an error.
+    """
+    path = Path(place)
+    if path.is_file():
+        return path
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    steps = steps_in(folder)
+    if not steps:
+        raise CheckpointError(
+            f"there is no checkpoint in {place}: train first, or give "
+            "--checkpoint_path=FILE"
+        )
+    best = best_step(folder)
+    return path_of(folder, best if best in steps else steps[-1])
+
+
+def best_step(folder: Path) -> int | None:
+    """The step that `Checkpoints.mark_best` named, if any."""
+    try:
+        return int(json.loads((folder / "best.json").read_text())["step"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """All arrays by name, and the meta data.
+
+    Raises:
+      CheckpointError: when the file is damaged or of a later version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        meta = json.loads(arrays.pop("meta").tobytes())
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is no checkpoint of t2t: {error}") from error
+    if meta["version"] > VERSION or meta["count"] != len(arrays):
+        raise CheckpointError(
+            f"{path} has version {meta['version']} and {len(arrays)} arrays, expected "
+            f"version {VERSION} and {meta['count']}"
+        )
+    return arrays, meta
+
+
+def assign(
+    variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Gives every variable its array.
+
+    Raises:
+      CheckpointError: naming the first variable that lacks an array of its shape.
+    """
+    for name, variable in variables.items():
+        if name not in arrays:
+            hint = registry.close_to(name, arrays)
+            raise CheckpointError(
+                f"the checkpoint has no array for {name!r}: is it of another model "
+                f"or set?{hint}"
+            )
+        if tuple(arrays[name].shape) != tuple(variable.shape):
+            raise CheckpointError(
+                f"{name!r} has shape {tuple(variable.shape)}, but "
+                f"{tuple(arrays[name].shape)} in the checkpoint: is it of another set?"
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+class Checkpoints:
+    """The checkpoints of one run: written behind training's back, the last N kept.
+
+    Args:
+      folder: made when missing.
+      keep: how many to keep, besides the best one.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 5) -> None:
+        self.folder, self.keep = folder, max(keep, 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink()
+        self._writer: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def save(
+        self,
+        step: int,
+        variables: Mapping[str, keras.Variable],
+        state: dict[str, Any],
+        *,
+        block: bool = False,
+    ) -> None:
+        """Copies the variables now and writes them in a thread.
+
+        Args:
+          state: JSON values to come back from `restore`.
+          block: wait until the file is in its place.
+        """
+        self.wait()
+        arrays = {name: np.array(v) for name, v in variables.items()}
+        meta = {"version": VERSION, "step": step, "count": len(arrays), "state": state}
+        encoded = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        self._writer = threading.Thread(
+            target=self._write, args=(step, {**arrays, "meta": encoded})
+        )
+        self._writer.start()
+        if block:
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when nothing is being written; raises what went wrong."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def restore(
+        self, variables: Mapping[str, keras.Variable]
+    ) -> tuple[int, dict[str, Any]] | None:
+        """Loads the newest checkpoint; None when there is none.
+
+        Raises:
+          CheckpointError: when it does not fit the variables one to one.
+        """
+        steps = steps_in(self.folder)
+        if not steps:
+            return None
+        path = path_of(self.folder, steps[-1])
+        arrays, meta = read(path)
+        extra = sorted(set(arrays) - set(variables))
+        if extra:
+            raise CheckpointError(
+                f"{path} holds {len(extra)} arrays that this run has no place for, "
+                f"such as {extra[0]!r}: was it another set? Use a new --output_dir"
+            )
+        assign(variables, arrays)
+        return int(meta["step"]), meta["state"]
+
+    def mark_best(self, step: int, metric: str, value: float) -> None:
+        """Keeps the checkpoint of `step` beyond the last N, and decodes with it."""
+        entry = {"step": step, "metric": metric, "value": value}
+        path = self.folder / "best.json.tmp"
+        path.write_text(json.dumps(entry))
+        path.replace(self.folder / "best.json")
+
+    def _write(self, step: int, arrays: dict[str, np.ndarray]) -> None:
+        path = path_of(self.folder, step)
+        temporary = path.with_suffix(".npz.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                # np.savez types its keywords too narrowly for a dict of arrays.
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            self._delete_old()
+        except BaseException as error:
+            self._error = error
+
+    def _delete_old(self) -> None:
+        steps = steps_in(self.folder)
+        best = best_step(self.folder)
+        for step in steps[: -self.keep]:
+            if step != best:
+                path_of(self.folder, step).unlink(missing_ok=True)
+
+
+def warm_start(
+    variables: Mapping[str, keras.Variable], place: str | Path
+) -> tuple[list[str], list[str]]:
+    """Loads the model's variables that a checkpoint has in the same shape.
+
+    Returns:
+      (names loaded, names left as they were), of the model's variables.
+
+    Raises:
+      CheckpointError: when nothing at all fits.
+    """
+    arrays, _ = read(resolve(place))
+    loaded, left = [], []
+    for name, variable in variables.items():
+        if not name.startswith("model/"):
+            continue
+        found = arrays.get(name)
+        if found is not None and tuple(found.shape) == tuple(variable.shape):
+            variable.assign(found)
+            loaded.append(name)
+        else:
+            left.append(name)
+    if not loaded:
+        raise CheckpointError(f"nothing in {place} fits this model")
+    return loaded, left

@@ -1,0 +1,91 @@
+"""Where a run computes: `tf.distribute` strategies by name, and number formats.
+
+TPUs: TensorFlow 2.21 has no TPU wheel, so 'tpu' is the code path of
+`tf.distribute.TPUStrategy` and has never been run on one; models and layers are
+`keras.ops` only, which leaves the road of the JAX backend open.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from t2t import registry
+
+STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
+
+
+def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
+    """The strategy called `name`; 'auto' mirrors over GPUs when there are several.
+
+    'mirrored' uses all GPUs, or without any all logical CPUs. 'multiworker' reads
+    TF_CONFIG, 'tpu' the TPU's environment.
+
+    Raises:
+      ValueError: for an unknown name.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "auto":
+        name = "mirrored" if len(gpus) > 1 else "none"
+    if name == "none":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    raise ValueError(
+        f"there is no strategy {name!r}.{registry.close_to(name, STRATEGIES)} "
+        f"Strategies: {', '.join(STRATEGIES)}"
+    )
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the run folder."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().as_dict()
+    )
+
+
+def default_dtype() -> str:
+    """bfloat16 with float32 weights on accelerators; float32 on CPUs, where
+    bfloat16 was measured to buy nothing."""
+    accelerators = tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices(
+        "TPU"
+    )
+    return "mixed_bfloat16" if accelerators else "float32"
+
+
+def split_rows(
+    strategy: tf.distribute.Strategy, batch: dict[str, Any]
+) -> dict[str, Any]:
+    """Hands each replica its share of the rows of a host batch.
+
+    One host iterator feeds all replicas, because a distributed iterator cannot be
+    saved. Every worker reads the same batch and takes its own rows.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return {name: tf.constant(value) for name, value in batch.items()}
+
+    def share(value: Any) -> Any:
+        rows = len(value) // replicas
+
+        def of_replica(context: Any) -> tf.Tensor:
+            first = context.replica_id_in_sync_group * rows
+            return tf.constant(value[first : first + rows])
+
+        return strategy.experimental_distribute_values_from_function(of_replica)
+
+    return {name: share(value) for name, value in batch.items()}

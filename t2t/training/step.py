@@ -1,0 +1,238 @@
+"""The one training step, for every model and every number of devices.
+
+For each group of variables that a model's losses name (most have one, 'all'):
+gradients of the loss *sum* under XLA, summed over micro-batches and replicas,
+divided by the *global* weight, clipped by their global norm, applied by the
+group's optimizer; then followers (an exponential moving average) move. One
+device, two replicas and four micro-batches therefore agree to rounding.
+
+The surprise: never `model.fit`. Under MirroredStrategy it breaks with XLA and
+with accumulation, and Keras clips each replica before the gradients are summed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from t2t import registry
+from t2t.layers.dropout import mix, random_seed, uint32
+from t2t.sources import Batch
+from t2t.training.devices import split_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Follower:
+    """A variable that moves by `tau` towards its source after each step."""
+
+    target: keras.Variable
+    source: keras.Variable
+    tau: float
+
+
+@registry.configurable("step")
+@dataclasses.dataclass(frozen=True)
+class StepOptions:
+    """Knobs of the step.
+
+    accumulate: micro-batches a step, each a share of the rows.
+    clip_norm: largest global norm of a group's gradients; 0 for no clipping.
+    ema_decay: of the moving average of the weights, used for evaluation and
+      decoding; 0 for none.
+    """
+
+    accumulate: int = 1
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+
+
+class Step:
+    """Callable: a host batch in, {'loss', 'gradient_norm', …} out.
+
+    Args:
+      model: built; gives `losses(batch, training=…)`.
+      make_optimizer: called once a group.
+      options: see `StepOptions`.
+      strategy: the model was built under its scope.
+      jit: XLA; None for the model's own choice (`JIT`).
+      seed: of the run; each step, replica and micro-batch draws its own from it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        make_optimizer: Callable[[], keras.optimizers.Optimizer],
+        *,
+        options: StepOptions | None = None,
+        strategy: tf.distribute.Strategy | None = None,
+        jit: bool | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.seed = model, seed
+        self.options = options or StepOptions()
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.jit = getattr(model, "JIT", True) if jit is None else jit
+        self.groups = _groups(model)
+        self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.ema: list[keras.Variable] = []
+        self.followers: list[Follower] = []
+        with self.strategy.scope():
+            for group, variables in self.groups.items():
+                self.optimizers[group] = make_optimizer()
+                self.optimizers[group].build(variables)
+            if self.options.ema_decay:
+                self._make_ema()
+        replicas = self.strategy.num_replicas_in_sync
+        # On one device XLA takes the update in too; elsewhere the sums lie between.
+        whole = self.jit and replicas == 1 and self.options.accumulate == 1
+        self._gradients = tf.function(
+            self._sum_gradients, jit_compile=self.jit, autograph=False
+        )
+        self._run = tf.function(
+            self._replica_step if replicas == 1 else self._distributed_step,
+            jit_compile=whole,
+            autograph=False,
+        )
+
+    @property
+    def multiple_of(self) -> int:
+        """The number of rows in a batch must be a multiple of this."""
+        return self.strategy.num_replicas_in_sync * self.options.accumulate
+
+    def __call__(self, step: int, batch: Batch) -> dict[str, tf.Tensor]:
+        """Does training step number `step` (from 0) on a host batch.
+
+        Returns scalars: 'loss/GROUP', 'gradient_norm/GROUP', 'finite' (bool).
+        Gradients that are not finite are not applied.
+        """
+        seed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
+        seed = tf.constant(int(seed) & 0x7FFFFFFF, tf.int32)
+        return self._run(split_rows(self.strategy, batch), seed)
+
+    def variables(self) -> dict[str, keras.Variable]:
+        """Everything that a checkpoint must hold, by a name that lasts."""
+        named = {f"model/{v.path}": v for v in self.model.variables}
+        for group, optimizer in self.optimizers.items():
+            for i, variable in enumerate(optimizer.variables):
+                # The optimizer's own name counts up within a process: leave it out.
+                name = variable.path.split("/", 1)[-1]
+                named[f"optimizer/{group}/{i:04d}/{name}"] = variable
+        for source, average in zip(self.model.variables, self.ema, strict=False):
+            named[f"ema/{source.path}"] = average
+        expected = len(self.model.variables) + len(self.ema)
+        expected += sum(len(o.variables) for o in self.optimizers.values())
+        if len(named) != expected:
+            raise ValueError(
+                f"{expected} variables have only {len(named)} different names: "
+                "give every layer a name of its own"
+            )
+        return named
+
+    def learning_rate(self) -> float:
+        """Of the next step, of the first group."""
+        return float(next(iter(self.optimizers.values())).learning_rate)
+
+    # -- inside the graph -------------------------------------------------------------
+
+    def _sum_gradients(self, batch: dict[str, Any], seed: Any) -> tuple[Any, Any]:
+        """({group: gradients of the loss sum}, {group: (sum, weight)})."""
+        with tf.GradientTape(persistent=True) as tape, random_seed(seed):
+            losses, _ = self.model.losses(batch, training=True)
+            sums = {group: losses[group][0] for group in self.groups}
+        gradients = {}
+        for group, variables in self.groups.items():
+            found = tape.gradient(
+                sums[group],
+                [v.value for v in variables],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+            gradients[group] = [tf.convert_to_tensor(g) for g in found]
+        return gradients, {group: losses[group] for group in self.groups}
+
+    def _replica_gradients(self, batch: dict[str, Any], seed: Any) -> tuple[Any, Any]:
+        """Gradients and losses of this replica's rows, over the micro-batches."""
+        parts = self.options.accumulate
+        if parts == 1:
+            return self._gradients(batch, seed)
+        total: Any = None
+        for part in range(parts):
+            rows = {name: _rows(value, part, parts) for name, value in batch.items()}
+            part_seed = tf.cast(mix(tf.cast(seed, tf.uint32) + uint32(part)), tf.int32)
+            found = self._gradients(rows, part_seed)
+            total = (
+                found
+                if total is None
+                else tf.nest.map_structure(tf.add, total, found)
+            )
+        return total
+
+    def _replica_step(self, batch: dict[str, Any], seed: Any) -> dict[str, Any]:
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        if replicas > 1:
+            replica = tf.cast(context.replica_id_in_sync_group, tf.uint32)
+            seed = mix(tf.cast(seed, tf.uint32) ^ (replica * uint32(0x9E3779B9)))
+            seed = tf.cast(seed, tf.int32)
+        gradients, losses = self._replica_gradients(batch, seed)
+        if replicas > 1:
+            gradients, losses = context.all_reduce("sum", (gradients, losses))
+        metrics: dict[str, Any] = {"finite": tf.constant(True)}
+        for group, variables in self.groups.items():
+            loss, weight = losses[group]
+            weight = tf.maximum(weight, 1e-6)
+            scaled = [g / tf.cast(weight, g.dtype) for g in gradients[group]]
+            norm = tf.linalg.global_norm(scaled)
+            finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
+            if self.options.clip_norm:
+                factor = self.options.clip_norm / tf.maximum(
+                    norm, self.options.clip_norm
+                )
+                scaled = [g * tf.cast(factor, g.dtype) for g in scaled]
+            # Keras sums over replicas once more.
+            scaled = [tf.where(finite, g / replicas, 0) for g in scaled]
+            self.optimizers[group].apply(scaled, variables)
+            metrics[f"loss/{group}"] = loss / weight
+            metrics[f"gradient_norm/{group}"] = norm
+            metrics["finite"] &= finite
+        for follower in self.followers:
+            source = tf.cast(follower.source, follower.target.dtype)
+            distance = source - follower.target.value
+            follower.target.assign(follower.target + follower.tau * distance)
+        return metrics
+
+    def _distributed_step(self, batch: dict[str, Any], seed: Any) -> dict[str, Any]:
+        results = self.strategy.run(self._replica_step, args=(batch, seed))
+        return {
+            name: self.strategy.experimental_local_results(value)[0]
+            for name, value in results.items()
+        }
+
+    def _make_ema(self) -> None:
+        for source in self.model.variables:
+            target = keras.Variable(
+                keras.ops.copy(source.value),
+                trainable=False,
+                name=f"ema_{source.path.replace('/', '_')}",
+            )
+            self.ema.append(target)
+            self.followers.append(Follower(target, source, 1 - self.options.ema_decay))
+
+
+def _groups(model: Any) -> dict[str, list[keras.Variable]]:
+    groups = getattr(model, "groups", None)
+    return groups() if groups else {"all": model.trainable_variables}
+
+
+def _rows(value: Any, part: int, parts: int) -> Any:
+    size = value.shape[0] // parts
+    return value[part * size : (part + 1) * size]
+
+
+def averaged_weights(step: Step) -> Sequence[keras.Variable]:
+    """The variables that stand for the model in evaluation, in the model's order."""
+    return step.ema or step.model.variables
