@@ -7,12 +7,11 @@ in the manifest and is skipped, an unfinished one is made anew.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import heapq
 import itertools
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from t2t import registry
+from t2t.data import vocabularies
 from t2t.data.shards import FORMAT, GROUP_SIZE, Manifest, ShardWriter, sha256
 from t2t.data.workers import Encoders
-from t2t.features import Vocabulary
 
 if TYPE_CHECKING:
     from t2t.problems.problem import Problem
 
 CHUNK = 256  # examples sent to a worker at a time
-# A vocabulary is built from a fair sample of the training examples of this size.
-VOCABULARY_BYTES = 32 << 20
+GENERATED_SAMPLE = 10_000  # examples that a generated problem's vocabulary sees
 
-RawExamples = Callable[[str], Iterable[dict[str, Any]]]
+Raw = dict[str, Any]
+RawExamples = Callable[[str], Iterable[Raw]]
 
 
 def generate(
@@ -47,7 +46,9 @@ def generate(
     """Builds what is missing of a problem's data set and returns its manifest.
 
     Suffixes of the problem's name play no part here: `NAME` and `NAME_rev` share
-    one data set. Of a generated problem only the vocabularies are built.
+    one data set. Of a generated problem only the vocabularies are built. A second
+    run on the same data waits for the first. Memory: about 16 MB a shard of a
+    split and a few chunks of 256 examples, however long the split.
 
     Args:
       data_dir: where shards, vocabularies and the manifest go.
@@ -60,121 +61,146 @@ def generate(
     Raises:
       WorkerFailed: with the example that could not be encoded.
       DataUnavailable: by the problem, when its data cannot be had here.
-      ValueError: when a vocabulary file of this name holds another vocabulary.
+      ValueError: when a vocabulary file of this name holds another vocabulary, or
+        a split has no examples.
     """
-    folder = Path(data_dir)
+    folder, tmp = Path(data_dir).expanduser(), Path(tmp_dir).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    Path(tmp_dir).mkdir(parents=True, exist_ok=True)
-    examples = examples or _examples_of(problem, Path(tmp_dir), seed)
-    manifest = _new_manifest(problem, seed)
-    manifest.vocabularies = _vocabularies(problem, folder, examples, seed=seed)
-    manifest.splits = _finished(manifest, folder)
-    if not problem.generated:
-        missing = [s for s in problem.SPLITS if s not in manifest.splits]
-        _write_splits(
-            problem, folder, manifest, missing, examples, processes, bar=progress
-        )
-    # The order in which splits were finished must not show.
-    manifest.write(folder)
-    return manifest
-
-
-def _write_splits(
-    problem: Problem,
-    folder: Path,
-    manifest: Manifest,
-    splits: list[str],
-    examples: RawExamples,
-    processes: int | None,
-    *,
-    bar: bool,
-) -> None:
-    if not splits:
-        return
+    tmp.mkdir(parents=True, exist_ok=True)
+    examples = examples or _examples_of(problem, tmp, seed)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    encoders = Encoders(
-        problem, processes=cores or 1 if processes is None else processes
-    )
-    try:
-        for split in splits:
-            manifest.splits[split] = _write_split(
-                problem, folder, split, examples(split), encoders, bar=bar
-            )
-            manifest.write(folder)
-    finally:
-        encoders.close()
+    run = _Run(problem, folder, examples, seed, processes or cores or 1, progress)
+    with _alone(folder, run.name):
+        return run.go()
 
 
-def _write_split(
-    problem: Problem,
-    folder: Path,
-    split: str,
-    examples: Iterable[dict[str, Any]],
-    encoders: Encoders,
-    *,
-    bar: bool,
-) -> dict[str, Any]:
-    """Writes the shards of one split; its entry for the manifest."""
-    from tqdm import tqdm
+@dataclasses.dataclass
+class _Run:
+    """One call of `generate`."""
 
-    name = _base(problem)
-    large = any(f.kind in ("image", "real") for f in problem.features.values())
-    writer = ShardWriter(
-        folder,
-        name,
-        split=split,
-        count=problem.SPLITS[split],
-        group_size=1 if large else GROUP_SIZE,
-    )
-    tokens: dict[str, int] = {}
-    total = len(examples) if hasattr(examples, "__len__") else None  # type: ignore
-    shown = tqdm(
-        total=total,
-        desc=f"{name} {split}",
-        unit=" examples",
-        disable=None if bar else True,
-    )
-    try:
-        with shown:
-            for made, counted in encoders.encode(_chunks(examples)):
+    problem: Problem
+    folder: Path
+    examples: RawExamples
+    seed: int
+    processes: int
+    progress: bool
+    totals: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return registry.split_suffixes(self.problem.name)[0]
+
+    def go(self) -> Manifest:
+        version = f"{FORMAT}.{getattr(self.problem, 'VERSION', 1)}"
+        manifest = Manifest(self.name, version, self.seed, knobs=knobs_of(self.problem))
+        manifest.vocabularies = self._vocabularies()
+        manifest.splits = _finished(manifest, self.folder)
+        missing = [s for s in self.problem.SPLITS if s not in manifest.splits]
+        if missing and not self.problem.generated:
+            encoders = Encoders(self.problem, processes=self.processes)
+            with contextlib.closing(encoders):
+                for split in missing:
+                    manifest.splits[split] = self._write(split, encoders)
+                    manifest.write(self.folder)
+        manifest.write(self.folder)
+        return manifest
+
+    def _vocabularies(self) -> dict[str, str]:
+        first = next(iter(self.problem.SPLITS), "train")
+
+        def counted() -> Iterator[Raw]:
+            with self._bar("vocabulary") as bar:
+                for example in self.examples(first):
+                    yield example
+                    bar.update()
+                self.totals[first] = int(bar.n)
+
+        return vocabularies.settle(self.problem, self.folder, counted(), seed=self.seed)
+
+    def _write(self, split: str, encoders: Encoders) -> dict[str, Any]:
+        """Writes the shards of one split; its entry for the manifest."""
+        kinds = {feature.kind for feature in self.problem.features.values()}
+        writer = ShardWriter(
+            self.folder,
+            self.name,
+            split=split,
+            count=self.problem.SPLITS[split],
+            group_size=1 if kinds & {"image", "real"} else GROUP_SIZE,
+        )
+        tokens: dict[str, int] = {}
+        with contextlib.closing(writer), self._bar(split) as bar:
+            for made, counted in encoders.encode(_chunks(self.examples(split))):
                 for record in made:
                     writer.write(record)
                 for feature, n in counted.items():
                     tokens[feature] = tokens.get(feature, 0) + n
-                shown.update(len(made))
-        shards = writer.finish()
-    finally:
-        writer.close()
-    return {"examples": writer.examples, "tokens": tokens, "shards": shards}
+                bar.update(len(made))
+            if not writer.examples:
+                raise ValueError(f"{self.name} has no examples for its split {split!r}")
+            shards = writer.finish()
+        return {"examples": writer.examples, "tokens": tokens, "shards": shards}
+
+    def _bar(self, what: str) -> Any:
+        from tqdm import tqdm
+
+        class Bar(tqdm):
+            monitor_interval = 0  # no thread: a process with threads must not fork
+
+        return Bar(
+            total=self.totals.get(what),
+            desc=f"{self.name} {what}",
+            unit=" examples",
+            disable=None if self.progress else True,
+        )
 
 
-def _chunks(examples: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _chunks(examples: Iterable[Raw]) -> Iterator[list[Raw]]:
     iterator = iter(examples)
     while chunk := list(itertools.islice(iterator, CHUNK)):
         yield chunk
 
 
+def _examples_of(problem: Problem, tmp_dir: Path, seed: int) -> RawExamples:
+    if not problem.generated:
+        return lambda split: problem.examples(split, tmp_dir)
+
+    def made(split: str) -> Iterator[Raw]:
+        rng = np.random.default_rng([seed, *split.encode()])
+        for _ in range(GENERATED_SAMPLE):
+            yield problem.example(split, rng)
+
+    return made
+
+
 # -- what was there before --------------------------------------------------------
 
 
-def _base(problem: Problem) -> str:
-    return registry.split_suffixes(problem.name)[0]
-
-
-def _new_manifest(problem: Problem, seed: int) -> Manifest:
-    version = f"{FORMAT}.{getattr(problem, 'VERSION', 1)}"
-    return Manifest(_base(problem), version, seed, knobs=knobs_of(problem))
-
-
 def knobs_of(problem: Problem) -> dict[str, Any]:
-    """The plain public attributes of a problem object, by which its data may differ."""
-    return {
-        name: value
-        for name, value in sorted(vars(problem).items())
-        if isinstance(value, str | int | float | bool | None)
-        and not name.startswith("_")
-        and name not in ("name", "suffixes")
-    }
+    """The plain public attributes of a problem object, by which its data may differ.
+
+    Of one that names a file, the file's SHA-256 stands beside it, so that changed
+    files are read again.
+    """
+    knobs = {}
+    for name, value in sorted(vars(problem).items()):
+        if name.startswith("_") or name in ("name", "suffixes"):
+            continue
+        values = list(value) if isinstance(value, tuple | list) else [value]
+        if not all(isinstance(v, str | int | float | Path | None) for v in values):
+            continue
+        plain = [str(v) if isinstance(v, Path) else v for v in values]
+        knobs[name] = plain if isinstance(value, tuple | list) else plain[0]
+        paths = [Path(v) for v in values if isinstance(v, str | Path) and _is_file(v)]
+        if paths:
+            knobs[f"{name}.sha256"] = [sha256(path) for path in paths]
+    return knobs
+
+
+def _is_file(name: str | Path) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a text that cannot be a path
+        return False
 
 
 def _finished(wanted: Manifest, folder: Path) -> dict[str, dict[str, Any]]:
@@ -193,71 +219,15 @@ def _whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-# -- vocabularies -----------------------------------------------------------------
+@contextlib.contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Waits until no other run writes this data set; a killed one holds nothing."""
+    import fcntl
 
-
-def _examples_of(problem: Problem, tmp_dir: Path, seed: int) -> RawExamples:
-    if not problem.generated:
-        return lambda split: problem.examples(split, tmp_dir)
-
-    def made(split: str) -> Iterator[dict[str, Any]]:
-        rng = np.random.default_rng([seed, *split.encode()])
-        for _ in range(10_000):
-            yield problem.example(split, rng)
-
-    return made
-
-
-def _vocabularies(
-    problem: Problem, folder: Path, examples: RawExamples, *, seed: int
-) -> dict[str, str]:
-    """Loads or builds every vocabulary; {file name: SHA-256}."""
-    unbuilt = []
-    for vocabulary in problem.vocabularies.values():
-        if not vocabulary.built:
-            if (folder / (vocabulary.name + vocabulary.suffix)).is_file():
-                vocabulary.load(folder)
-            else:
-                unbuilt.append(vocabulary)
-    if unbuilt:
-        kept = _sample(examples("train"), VOCABULARY_BYTES, seed)
-        for vocabulary in unbuilt:
-            vocabulary.build(problem.text_for_vocabulary(vocabulary, kept))
-    return dict(
-        _settle(vocabulary, folder) for vocabulary in problem.vocabularies.values()
-    )
-
-
-def _settle(vocabulary: Vocabulary, folder: Path) -> tuple[str, str]:
-    """Writes a vocabulary file, never over another one; its name and SHA-256."""
-    with tempfile.TemporaryDirectory() as beside:
-        made = vocabulary.save(Path(beside))
-        digest, path = sha256(made), folder / made.name
-    if not path.is_file():
-        vocabulary.save(folder)
-    elif sha256(path) != digest:
-        raise ValueError(
-            f"{path} is another vocabulary of the same name, which other data may "
-            "need: use another --data_dir, or delete it"
-        )
-    return path.name, digest
-
-
-def _sample(
-    examples: Iterable[dict[str, Any]], limit: int, seed: int
-) -> list[dict[str, Any]]:
-    """A fair sample of at most `limit` bytes of memory, in corpus order.
-
-    Every example draws a number; those with the smallest numbers are kept.
-    """
-    rng = np.random.default_rng(seed)
-    kept: list[tuple[float, int, int, dict[str, Any]]] = []
-    held = 0
-    for index, example in enumerate(examples):
-        # 300 bytes: what a dict of two strings weighs besides its text.
-        size = 300 + sum(len(v) for v in example.values() if isinstance(v, str))
-        heapq.heappush(kept, (-rng.random(), index, size, example))
-        held += size
-        while held > limit and len(kept) > 1:
-            held -= heapq.heappop(kept)[2]
-    return [example for *_, example in sorted(kept, key=lambda entry: entry[1])]
+    with open(folder / f".{name}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another run writes {name} in {folder}", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -190,7 +190,7 @@ def _stream(
     if data_dir is None:
         raise ValueError(f"{problem.name} is a stored problem: give data_dir")
     base, _ = registry.split_suffixes(problem.name)
-    problem.load_vocabularies(Path(data_dir))
+    problem.load_vocabularies(Path(data_dir).expanduser())
     shards = Shards(data_dir, base, split=split, features=problem.features)
     return StoredExamples(problem, shards, shuffle=shuffle, repeat=repeat, seed=seed)
 
@@ -204,6 +204,7 @@ class PrefetchedSource:
         self._queue: queue.Queue[Any] = queue.Queue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._ahead = False  # whether the batcher is beyond the last batch given
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -222,6 +223,7 @@ class PrefetchedSource:
     def restore(self, state: dict[str, Any]) -> None:
         self.close()
         self._batcher.restore(state)
+        self._ahead = False
         self._state, self._report = state, self._batcher.report()
 
     def report(self) -> dict[str, float]:
@@ -233,22 +235,29 @@ class PrefetchedSource:
             self._stop.set()
             self._thread.join()
             self._thread = None
-            self._batcher.restore(self._state)
 
     def _next_item(self) -> Any:
-        if self._prefetch == 0:
-            return _prepare(self._batcher)
         if self._thread is None:
-            self._queue, self._stop = queue.Queue(self._prefetch), threading.Event()
-            # The thread knows no `self`: a source that is forgotten can be freed.
-            self._thread = threading.Thread(
-                target=_run,
-                args=(self._batcher, self._queue, self._stop),
-                name="t2t-batches",
-                daemon=True,
-            )
-            self._thread.start()
+            if self._ahead:
+                self._batcher.restore(self._state)
+            self._ahead = True
+            if self._prefetch == 0:
+                item = _prepare(self._batcher)
+                self._ahead = isinstance(item, BaseException)
+                return item
+            self._start()
         return self._queue.get()
+
+    def _start(self) -> None:
+        self._queue, self._stop = queue.Queue(self._prefetch), threading.Event()
+        # The thread knows no `self`: a source that is forgotten can be freed.
+        self._thread = threading.Thread(
+            target=_run,
+            args=(self._batcher, self._queue, self._stop),
+            name="t2t-batches",
+            daemon=True,
+        )
+        self._thread.start()
 
     def __del__(self) -> None:
         self._stop.set()

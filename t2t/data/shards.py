@@ -90,8 +90,8 @@ def sha256(path: Path) -> str:
 class ShardWriter:
     """Writes one split, example i to shard i mod `count`; `finish` names the files.
 
-    Left without `finish` (an error, a kill) only `*.unfinished` files remain,
-    which the next run overwrites.
+    Closed without `finish` it removes what it wrote; killed, it leaves
+    `*.unfinished` files, which the next run overwrites.
     """
 
     def __init__(
@@ -118,7 +118,8 @@ class ShardWriter:
     def finish(self) -> list[dict[str, Any]]:
         """Closes and renames the shards; their entries for the manifest."""
         entries = []
-        self.close()
+        for writer in self._writers:
+            writer.close()
         for i, path in enumerate(self._paths):
             unfinished = Path(str(path) + UNFINISHED)
             with open(unfinished, "rb") as file:
@@ -135,6 +136,8 @@ class ShardWriter:
         for writer in self._writers:
             if writer.is_open():
                 writer.close()
+        for path in self._paths:
+            Path(str(path) + UNFINISHED).unlink(missing_ok=True)
 
 
 class Shards:
@@ -149,7 +152,7 @@ class Shards:
         self, data_dir: str | Path, name: str, *, split: str, features: Mapping
     ) -> None:
         self.name, self.split = name, split
-        self.data_dir = Path(data_dir)
+        self.data_dir = Path(data_dir).expanduser()
         self._features: Mapping[str, Feature] = features
         manifest = Manifest.read(self.data_dir, name)
         if manifest is None:

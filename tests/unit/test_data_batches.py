@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from t2t.features import EOS, Feature
 from t2t.sources import Batch
 
 TEXT = Feature("text", (None,), "int32", "T")
-SIZES = {"tokens_per_batch": 512, "max_length": 64}
+SIZES: dict[str, Any] = {"tokens_per_batch": 512, "max_length": 64}
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,11 @@ def test_packing_fills_short_sentences(folder):
 
 
 def test_long_examples_are_dropped_and_counted_or_cut(folder):
-    knobs = {"data_dir": folder, "repeat": False, "examples_per_batch": 8}
+    knobs: dict[str, Any] = {
+        "data_dir": folder,
+        "repeat": False,
+        "examples_per_batch": 8,
+    }
     raw = [Pairs().encode(e) for e in Pairs().examples("train", folder)]
     long = sum(max(len(e["inputs"]), len(e["targets"])) > 20 for e in raw)
     for batching in ("packed", "examples"):

@@ -18,6 +18,7 @@ from data_toys import Faulty, Learned, Numbers, Pairs, Pictures
 from t2t.data import generate as generate_lib
 from t2t.data.generate import generate
 from t2t.data.shards import DataCorrupt, DataMissing, Shards
+from t2t.data.vocabularies import sample
 from t2t.data.workers import Encoders, WorkerFailed
 
 TESTS = Path(__file__).parents[1]
@@ -164,7 +165,7 @@ def test_ctrl_c_leaves_no_workers(tmp_path):
 def test_an_example_that_cannot_be_encoded_is_shown(tmp_path, processes):
     with pytest.raises(WorkerFailed, match="a bad line in the example .*10:a"):
         generate(Faulty(), tmp_path, tmp_path, processes=processes)
-    assert not list(tmp_path.glob("*.array_record"))
+    assert not list(tmp_path.glob("*.array_record*"))
 
 
 def test_a_dead_worker_is_an_error():
@@ -187,11 +188,11 @@ def test_a_vocabulary_of_the_same_name_is_not_overwritten(tmp_path):
 
 def test_the_vocabulary_sample_is_bounded_and_fair():
     examples = [{"text": "x" * 700, "n": i} for i in range(1000)]
-    kept = generate_lib._sample(examples, 100_000, 0)
+    kept = sample(examples, 100_000, seed=0)
     assert 95 <= len(kept) <= 100
     numbers = [example["n"] for example in kept]
     assert numbers == sorted(numbers) and 400 < np.mean(numbers) < 600
-    assert kept == generate_lib._sample(iter(examples), 100_000, 0)
+    assert kept == sample(iter(examples), 100_000, seed=0)
 
 
 def test_damage_is_named(tmp_path):
@@ -228,3 +229,34 @@ def test_damage_is_named(tmp_path):
     (tmp_path / "pairs.manifest.json").write_text("{")
     with pytest.raises(DataCorrupt, match="is not a data manifest"):
         shards()
+
+
+def test_changed_files_and_empty_splits(tmp_path):
+    lines = tmp_path / "lines.txt"
+
+    class Lines(Pairs):
+        def __init__(self) -> None:
+            super().__init__(name="lines")
+            self.inputs, self.files = str(lines), (lines, "no such file")
+
+        def examples(self, split, tmp_dir):
+            for line in lines.read_text().splitlines():
+                yield {"inputs": line, "targets": line}
+
+    for text in ("a\nb", "a\nb\nc"):
+        lines.write_text(text)
+        manifest = generate(Lines(), tmp_path, tmp_path, processes=1)
+        assert manifest.splits["dev"]["examples"] == len(text.split())
+        assert manifest.knobs["files"] == [str(lines), "no such file"]
+    assert generate(Lines(), tmp_path, tmp_path, processes=1) == manifest
+    lines.write_text("")
+    with pytest.raises(ValueError, match="lines has no examples for its split 'train'"):
+        generate(Lines(), tmp_path, tmp_path, processes=1)
+
+
+def test_two_runs_at_once_agree(tmp_path):
+    runs = [start(tmp_path) for _ in range(2)]
+    said = [run.communicate()[1].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert any("waiting: another run writes learned" in text for text in said)
+    Shards(tmp_path, "learned", split="train", features=Learned().features).verify()
