@@ -148,7 +148,8 @@ def test_resume_is_exact(folder, batching, stop, ahead, mixed):
     assert one.state() == other.state() and one.report() == other.report()
     one.close()
     assert same(next(one), next(other))
-    one.close(), other.close()
+    one.close()
+    other.close()
 
 
 @pytest.mark.parametrize("batching", ["packed", "buckets", "examples"])
