@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import itertools
 import os
 import sys
@@ -93,7 +94,12 @@ class _Run:
     def go(self) -> Manifest:
         version = f"{FORMAT}.{getattr(self.problem, 'VERSION', 1)}"
         manifest = Manifest(self.name, version, self.seed, knobs=knobs_of(self.problem))
-        manifest.vocabularies = self._vocabularies()
+        found = Manifest.read(self.folder, self.name)
+        stale = found is not None and not _same_settings(found, manifest)
+        if found is None:
+            # Said beforehand: the next run must know whose vocabulary it finds.
+            manifest.write(self.folder)
+        manifest.vocabularies = self._vocabularies(anew=stale)
         manifest.splits = _finished(manifest, self.folder)
         missing = [s for s in self.problem.SPLITS if s not in manifest.splits]
         if missing and not self.problem.generated:
@@ -105,7 +111,7 @@ class _Run:
         manifest.write(self.folder)
         return manifest
 
-    def _vocabularies(self) -> dict[str, str]:
+    def _vocabularies(self, *, anew: bool) -> dict[str, str]:
         first = next(iter(self.problem.SPLITS), "train")
 
         def counted() -> Iterator[Raw]:
@@ -115,7 +121,9 @@ class _Run:
                     bar.update()
                 self.totals[first] = int(bar.n)
 
-        return vocabularies.settle(self.problem, self.folder, counted(), seed=self.seed)
+        return vocabularies.settle(
+            self.problem, self.folder, counted(), seed=self.seed, anew=anew
+        )
 
     def _write(self, split: str, encoders: Encoders) -> dict[str, Any]:
         """Writes the shards of one split; its entry for the manifest."""
@@ -178,29 +186,45 @@ def _examples_of(problem: Problem, tmp_dir: Path, seed: int) -> RawExamples:
 def knobs_of(problem: Problem) -> dict[str, Any]:
     """The plain public attributes of a problem object, by which its data may differ.
 
-    Of one that names a file, the file's SHA-256 stands beside it, so that changed
-    files are read again.
+    Of those that name files or patterns of files, the SHA-256 of each file stands
+    under 'files', so that changed files are read again.
     """
     knobs = {}
     for name, value in sorted(vars(problem).items()):
-        if name.startswith("_") or name in ("name", "suffixes"):
-            continue
-        values = list(value) if isinstance(value, tuple | list) else [value]
-        if not all(isinstance(v, str | int | float | Path | None) for v in values):
-            continue
-        plain = [str(v) if isinstance(v, Path) else v for v in values]
-        knobs[name] = plain if isinstance(value, tuple | list) else plain[0]
-        paths = [Path(v) for v in values if isinstance(v, str | Path) and _is_file(v)]
-        if paths:
-            knobs[f"{name}.sha256"] = [sha256(path) for path in paths]
-    return knobs
+        with contextlib.suppress(TypeError):
+            if not name.startswith("_") and name not in ("name", "suffixes"):
+                knobs[name] = _plain(value)
+    files = sorted({file for value in knobs.values() for file in _files(value)})
+    return {"attributes": knobs, "files": {f: sha256(Path(f)) for f in files}}
 
 
-def _is_file(name: str | Path) -> bool:
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):  # a text that cannot be a path
-        return False
+def _plain(value: Any) -> Any:
+    """The value as JSON gives it back; TypeError where it is more than plain."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    if not isinstance(value, str | int | float | None):
+        raise TypeError(type(value))
+    return value
+
+
+def _files(value: Any) -> Iterator[str]:
+    """The files that the strings within a plain value name."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _files(inner)
+    elif isinstance(value, str) and "\0" not in value:
+        for name in glob.glob(os.path.expanduser(value)):
+            if os.path.isfile(name):
+                yield name
+
+
+def _same_settings(one: Manifest, other: Manifest) -> bool:
+    bare = {"vocabularies": {}, "splits": {}}
+    return dataclasses.replace(one, **bare) == dataclasses.replace(other, **bare)
 
 
 def _finished(wanted: Manifest, folder: Path) -> dict[str, dict[str, Any]]:

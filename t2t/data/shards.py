@@ -75,7 +75,10 @@ class Manifest:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            raise DataCorrupt(f"{path} is not a data manifest: {error}") from error
+            raise DataCorrupt(
+                f"{path} is not a data manifest ({error}): delete it and run "
+                f"t2t-datagen --problem={name} --data_dir={data_dir}"
+            ) from error
 
 
 def manifest_path(data_dir: Path, name: str) -> Path:

@@ -24,11 +24,17 @@ SAMPLE_BYTES = 32 << 20
 
 
 def settle(
-    problem: Problem, folder: Path, examples: Iterable[dict[str, Any]], *, seed: int
+    problem: Problem,
+    folder: Path,
+    examples: Iterable[dict[str, Any]],
+    *,
+    seed: int,
+    anew: bool = False,
 ) -> dict[str, str]:
     """Makes every vocabulary of `problem` built and on disk; {file name: SHA-256}.
 
-    `examples`, of training, are gone through only when one has to be built.
+    `examples`, of training, are gone through only when one has to be built. `anew`
+    says that the files are of other data: they are neither loaded nor spared.
 
     Raises:
       ValueError: when a file of this name holds another vocabulary.
@@ -36,7 +42,8 @@ def settle(
     unbuilt = []
     for vocabulary in problem.vocabularies.values():
         if not vocabulary.built:
-            if (folder / (vocabulary.name + vocabulary.suffix)).is_file():
+            path = folder / (vocabulary.name + vocabulary.suffix)
+            if path.is_file() and not anew:
                 vocabulary.load(folder)
             else:
                 unbuilt.append(vocabulary)
@@ -45,16 +52,17 @@ def settle(
         for vocabulary in unbuilt:
             vocabulary.build(problem.text_for_vocabulary(vocabulary, kept))
     return dict(
-        _write(vocabulary, folder) for vocabulary in problem.vocabularies.values()
+        _write(vocabulary, folder, over=anew)
+        for vocabulary in problem.vocabularies.values()
     )
 
 
-def _write(vocabulary: Vocabulary, folder: Path) -> tuple[str, str]:
-    """Writes a vocabulary file, never over another one; its name and SHA-256."""
+def _write(vocabulary: Vocabulary, folder: Path, *, over: bool) -> tuple[str, str]:
+    """Writes a vocabulary file, `over` another one or not; its name and SHA-256."""
     with tempfile.TemporaryDirectory() as beside:
         made = vocabulary.save(Path(beside))
         digest, path = sha256(made), folder / made.name
-    if not path.is_file():
+    if over or not path.is_file():
         vocabulary.save(folder)
     elif sha256(path) != digest:
         raise ValueError(

@@ -234,24 +234,26 @@ def test_damage_is_named(tmp_path):
 def test_changed_files_and_empty_splits(tmp_path):
     lines = tmp_path / "lines.txt"
 
-    class Lines(Pairs):
+    class Lines(Learned):
         def __init__(self) -> None:
             super().__init__(name="lines")
-            self.inputs, self.files = str(lines), (lines, "no such file")
+            self.files = {"train": (str(tmp_path / "*.txt"), ""), "dev": (None, lines)}
 
         def examples(self, split, tmp_dir):
             for line in lines.read_text().splitlines():
                 yield {"inputs": line, "targets": line}
 
-    for text in ("a\nb", "a\nb\nc"):
+    vocabularies = []
+    for text in ("a\nb", "aaa\nb\nc"):
         lines.write_text(text)
         manifest = generate(Lines(), tmp_path, tmp_path, processes=1)
         assert manifest.splits["dev"]["examples"] == len(text.split())
-        assert manifest.knobs["files"] == [str(lines), "no such file"]
-    assert generate(Lines(), tmp_path, tmp_path, processes=1) == manifest
-    lines.write_text("")
-    with pytest.raises(ValueError, match="lines has no examples for its split 'train'"):
-        generate(Lines(), tmp_path, tmp_path, processes=1)
+        assert list(manifest.knobs["files"]) == [str(lines)]
+        vocabularies.append(manifest.vocabularies)
+        assert generate(Lines(), tmp_path, tmp_path, processes=1) == manifest
+    assert vocabularies[0] != vocabularies[1]
+    with pytest.raises(ValueError, match="pairs has no examples for its split 'train'"):
+        generate(Pairs(), tmp_path, tmp_path, processes=1, examples=lambda split: [])
 
 
 def test_two_runs_at_once_agree(tmp_path):
