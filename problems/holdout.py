@@ -49,7 +49,8 @@ def clean(pairs: Iterable[Pair]) -> Iterator[Pair]:
             continue
         if metrics.placeholders(source) != metrics.placeholders(target):
             continue
-        key = hashlib.blake2b(f"{source}\n{target}".encode(), digest_size=12).digest()
+        both = f"{source}\n{target}".encode("utf-8", "replace")
+        key = hashlib.blake2b(both, digest_size=12).digest()
         if key in seen:
             continue
         seen.add(key)
