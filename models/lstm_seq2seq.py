@@ -73,7 +73,9 @@ class LSTMSeq2Seq(keras.Model):
         self.memory_projection = keras.layers.Dense(
             hidden_size, use_bias=False, name="memory_projection"
         )
-        self.combine = keras.layers.Dense(hidden_size, activation="tanh", name="combine")
+        self.combine = keras.layers.Dense(
+            hidden_size, activation="tanh", name="combine"
+        )
 
     def encode(self, batch: dict[str, Any], *, training: bool) -> Any:
         """The memory [B, S, D]."""

@@ -44,7 +44,9 @@ class MLP(keras.Model):
             keras.layers.Dense(hidden_size, activation="relu", name=f"hidden_{i}")
             for i in range(num_layers)
         ]
-        self.dropouts = [Dropout(dropout, name=f"dropout_{i}") for i in range(num_layers)]
+        self.dropouts = [
+            Dropout(dropout, name=f"dropout_{i}") for i in range(num_layers)
+        ]
         self.classes = keras.layers.Dense(features["label"].size, name="classes")
 
     def call(

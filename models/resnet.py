@@ -29,9 +29,7 @@ def _norm(channels: int, name: str) -> keras.layers.Layer:
 class ResidualBlock(keras.layers.Layer):
     """norm, ReLU, 3×3, norm, ReLU, 3×3, and a projected shortcut where needed."""
 
-    def __init__(
-        self, channels: int, *, stride: int, project: bool, name: str
-    ) -> None:
+    def __init__(self, channels: int, *, stride: int, project: bool, name: str) -> None:
         super().__init__(name=name)
         self.norm_1 = None
         self.channels, self.stride, self.project = channels, stride, project
@@ -88,7 +86,12 @@ class ResNet(keras.Model):
         # Images of ImageNet's size get its 7×7 stem with stride 2.
         size, stride = (7, 2) if height > 64 else (3, 1)
         self.stem = keras.layers.Conv2D(
-            channels[0], size, strides=stride, padding="same", use_bias=False, name="stem"
+            channels[0],
+            size,
+            strides=stride,
+            padding="same",
+            use_bias=False,
+            name="stem",
         )
         self.stages = []
         for i, width in enumerate(channels):

@@ -84,7 +84,7 @@ class Transformer(keras.Model):
         mask = attention_mask(segments, segments, window=self.block_shape.window)
         memory, inner, _ = self.encoder(
             self.input_embedding(batch["inputs"]),
-            mask=mask,
+            visible=mask,
             positions=batch["inputs_positions"],
             training=training,
         )
@@ -99,7 +99,7 @@ class Transformer(keras.Model):
         x = self.target_embedding(shift_right(batch["targets"], positions))
         x, decoder_inner, _ = self.decoder(
             x,
-            mask=attention_mask(
+            visible=attention_mask(
                 segments, segments, causal=True, window=self.block_shape.window
             ),
             positions=positions,
@@ -171,7 +171,7 @@ class Transformer(keras.Model):
             visible = ops.logical_and(visible, near)
         x, _, state = self.decoder(
             self.target_embedding(ids),
-            mask=visible,
+            visible=visible,
             positions=ops.broadcast_to(time, (rows, width)),
             key_positions=ops.broadcast_to(slot_times, (rows, slot_times.shape[0])),
             memory=Memory(constants["seen"], caches=constants["memory"]),

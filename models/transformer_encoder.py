@@ -61,7 +61,7 @@ class TransformerEncoder(keras.Model):
         segments = batch["inputs_segments"]
         x, inner, _ = self.encoder(
             self.embedding(batch["inputs"]),
-            mask=attention_mask(segments, segments, window=self.block_shape.window),
+            visible=attention_mask(segments, segments, window=self.block_shape.window),
             positions=batch["inputs_positions"],
             training=training,
         )

@@ -65,7 +65,7 @@ class TransformerLM(keras.Model):
         )
         x, inner, _ = self.decoder(
             self.embedding(shift_right(batch["targets"], positions)),
-            mask=mask,
+            visible=mask,
             positions=positions,
             training=training,
         )
@@ -118,7 +118,7 @@ class TransformerLM(keras.Model):
         positions = ops.broadcast_to(slots, (rows, size))
         _, _, state = self.decoder(
             self.embedding(fed),
-            mask=mask,
+            visible=mask,
             positions=positions,
             key_positions=ops.zeros((rows, total), "int32")
             + ops.pad(slots, [[0, total - size]]),
@@ -161,7 +161,7 @@ class TransformerLM(keras.Model):
             mask = ops.logical_and(mask, distance < self.block_shape.window)
         x, _, state = self.decoder(
             self.embedding(ids),
-            mask=mask,
+            visible=mask,
             positions=positions,
             key_positions=key_positions,
             caches=state,

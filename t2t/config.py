@@ -129,7 +129,9 @@ class Config:
                 f"the knob {name} is a {type(was).__name__} ({was!r}), not {value!r}"
             )
         elif isinstance(was, int) and not isinstance(value, int):
-            raise ConfigError(f"the knob {name} is a whole number ({was}), not {value!r}")
+            raise ConfigError(
+                f"the knob {name} is a whole number ({was}), not {value!r}"
+            )
         self.knobs[name] = value
 
     def add_bindings(self, lines: Iterable[str]) -> None:
@@ -183,23 +185,22 @@ class Config:
         lines += [f"{s}.{a} = {value!r}" for (s, a), value in self.bindings.items()]
         return "\n".join(lines) + "\n"
 
-    def apply(self, *, skip: Iterable[str] = ()) -> None:
-        """Gives the configuration to gin, whose configurables must be imported.
+    def apply(self, *, wanted: Callable[[str], bool]) -> None:
+        """Gives gin all knobs, and the bindings of the wanted configurables.
 
-        Bindings of `skip` (the models and problems not in use) are left out.
+        Those must be imported; the models and problems not in use are not.
 
         Raises:
           ConfigError: for a configurable or an argument that does not exist.
         """
         self.check()
-        leave = set(skip)
         # What was bound once is spent: a process may train, then decode.
         gin.clear_config()
         lines = [f"{name} = {value!r}" for name, value in self.knobs.items()]
         lines += [
             f"{s}.{a} = {value!r}"
             for (s, a), value in self.bindings.items()
-            if s.split(".")[-1] not in leave
+            if wanted(s.split(".")[-1])
         ]
         for line in lines:
             try:

@@ -36,9 +36,7 @@ def cross_entropy(
         low = label_smoothing / (size - 1)
         high = 1.0 - label_smoothing
         mean_logit = ops.sum(logits, axis=-1)
-        values = (
-            log_normaliser - (high - low) * target_logit - low * mean_logit
-        )
+        values = log_normaliser - (high - low) * target_logit - low * mean_logit
         values += high * math.log(high) + (size - 1) * low * math.log(low + 1e-20)
     return weighted_sum(values, weights)
 
@@ -82,9 +80,7 @@ def of_tokens(
     training: bool,
 ) -> tuple[dict[str, Sum], dict[str, Any]]:
     """What a text model's `losses` returns: one group, and metrics when evaluating."""
-    loss = cross_entropy(
-        logits, targets, segments > 0, label_smoothing=label_smoothing
-    )
+    loss = cross_entropy(logits, targets, segments > 0, label_smoothing=label_smoothing)
     if not training:
         inner = {**inner, "metrics": token_metrics(logits, targets, segments)}
     return {"all": loss}, inner

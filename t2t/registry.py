@@ -25,6 +25,7 @@ import ast
 import dataclasses
 import difflib
 import importlib
+import importlib.machinery
 import importlib.util
 import re
 import sys
@@ -428,4 +429,3 @@ def current() -> Registry:
     if _registry is None:
         _registry = Registry()
     return _registry
-

@@ -25,6 +25,7 @@ BATCHINGS = ("auto", "packed", "buckets", "examples")
 GENERATED_EVAL = 1_000  # examples in one pass over a generated problem
 
 
+@registry.configurable("batches")
 def batches(
     problem: Problem,
     split: str,
@@ -52,7 +53,8 @@ def batches(
       batching: 'packed' (text only), 'buckets', 'examples' (one length, one row
         an example), or 'auto': packed where all features are text, else examples.
       tokens_per_batch: slots of the target side: rows = tokens_per_batch // length.
-      examples_per_batch: rows, in place of `tokens_per_batch` (not for buckets).
+      examples_per_batch: rows. With both given, a row that is one example ('examples')
+        counts examples, the others count tokens.
       max_length: slots a row has for each text feature.
       shuffle, repeat: a new order each epoch, without end; or one pass, of which
         the last batch is filled up with rows of weight 0.
@@ -72,6 +74,11 @@ def batches(
     if prefetch < 0:
         raise ValueError(f"prefetch must be 0 or more, not {prefetch}")
     batching = _choose(problem, batching)
+    if tokens_per_batch is not None and examples_per_batch is not None:
+        if batching == "examples":
+            tokens_per_batch = None
+        else:
+            examples_per_batch = None
     sizes = _Sizes(tokens_per_batch, examples_per_batch, multiple_of)
     lengths = bucket_lengths(max_length) if batching == "buckets" else [max_length]
     buckets = {length: sizes.rows(length) for length in lengths}
@@ -147,8 +154,8 @@ class _Sizes:
     def __init__(
         self, tokens: int | None, examples: int | None, multiple_of: int
     ) -> None:
-        if (tokens is None) == (examples is None):
-            raise ValueError("give tokens_per_batch or examples_per_batch, one of them")
+        if tokens is None and examples is None:
+            raise ValueError("give tokens_per_batch or examples_per_batch")
         name = "examples_per_batch" if tokens is None else "tokens_per_batch"
         _positive(name, examples if tokens is None else tokens)
         self._tokens, self._examples, self._multiple = tokens, examples, multiple_of

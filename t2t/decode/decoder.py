@@ -26,6 +26,7 @@ from t2t.decode.search import beam_search, sample
 from t2t.features import EOS
 from t2t.run import build, checkpoints
 from t2t.run.folder import RunFolder, open_run
+from t2t.run.problems import make_problem
 from t2t.sources import Batch
 
 WINDOW = 64  # batches sorted together
@@ -97,9 +98,7 @@ class Decoder:
                 "problem instead"
             )
         numbered = enumerate(texts)
-        while window := list(
-            itertools.islice(numbered, options.batch_size * WINDOW)
-        ):
+        while window := list(itertools.islice(numbered, options.batch_size * WINDOW)):
             yield from self._decode_window(window, options)
 
     def _decode_window(
@@ -280,9 +279,7 @@ class Decoder:
             vocabulary = self.features[name].vocabulary
             assert vocabulary is not None
             ids = batch[name][0][batch[f"{name}_segments"][0] > 0].tolist()
-            sides.append(
-                [vocabulary.decode([i]) if i != EOS else "</s>" for i in ids]
-            )
+            sides.append([vocabulary.decode([i]) if i != EOS else "</s>" for i in ids])
         targets, inputs = sides
         weights = np.mean(found, axis=0)[: len(targets), : len(inputs)]
         return targets, inputs, weights
@@ -309,8 +306,9 @@ def load_model(
 
     A moving average of the weights is taken where the checkpoint has one.
     """
+    problem = make_problem(config)
+    problem.load_vocabularies(folder.vocabularies)
     build.apply(config, strict=False)
-    problem = build.load_problem(config, folder.vocabularies)
     model = build.make_model(config, problem.offered(), dtype=dtype)
     arrays, _ = checkpoints.read(path)
     kind = "ema" if any(name.startswith("ema/") for name in arrays) else "model"

@@ -184,9 +184,7 @@ def top_k(values: Any, k: int) -> tuple[Any, Any]:
         top, index = ops.top_k(values, k)
         return top, ops.cast(index, "int32")
     padded = -(-size // chunk) * chunk
-    values = ops.pad(
-        values, [[0, 0], [0, padded - size]], constant_values=2 * LOWEST
-    )
+    values = ops.pad(values, [[0, 0], [0, padded - size]], constant_values=2 * LOWEST)
     chunks = ops.reshape(values, (rows, padded // chunk, chunk))
     _, best = ops.top_k(ops.max(chunks, axis=-1), k)  # [B, k]
     best = ops.sort(ops.cast(best, "int32"), axis=-1)  # ties go to the lower index
@@ -237,7 +235,9 @@ def sample(
     rows = ops.shape(first)[0]
     seeds = ops.cast(seeds, "uint32")
 
-    def unfinished(time: Any, ids: Any, tokens: Any, scores: Any, done: Any, state: Any):
+    def unfinished(
+        time: Any, ids: Any, tokens: Any, scores: Any, done: Any, state: Any
+    ):
         return ops.logical_and(time < length, ops.logical_not(ops.all(done)))
 
     def step(time: Any, ids: Any, tokens: Any, scores: Any, done: Any, state: Any):

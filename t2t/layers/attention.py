@@ -51,13 +51,13 @@ def attention_mask(
     return mask
 
 
-def attention_weights(query: Any, key: Any, mask: Any, *, bias: Any = None) -> Any:
+def attention_weights(query: Any, key: Any, visible: Any, *, bias: Any = None) -> Any:
     """softmax(QKᵀ/√K) over the visible keys, in float32.
 
     Args:
       query: [B, T, H, K].
       key: [B, S, H, K].
-      mask: bool [B, T, S].
+      visible: bool [B, T, S].
       bias: [B, H, T, S] added to the logits, or None.
 
     Returns:
@@ -67,7 +67,7 @@ def attention_weights(query: Any, key: Any, mask: Any, *, bias: Any = None) -> A
     logits = ops.cast(logits, "float32")
     if bias is not None:
         logits = logits + ops.cast(bias, "float32")
-    return ops.softmax(ops.where(mask[:, None], logits, MASKED), axis=-1)
+    return ops.softmax(ops.where(visible[:, None], logits, MASKED), axis=-1)
 
 
 class Attention(keras.layers.Layer):
@@ -132,7 +132,7 @@ class Attention(keras.layers.Layer):
         self,
         x: Any,
         *,
-        mask: Any,
+        visible: Any,
         memory: Any = None,
         positions: Any = None,
         bias: Any = None,
@@ -144,7 +144,8 @@ class Attention(keras.layers.Layer):
 
         Args:
           x: queries [B, T, D].
-          mask: bool [B, T, S]; with a cache, of its first S slots.
+          visible: bool [B, T, S], which keys each query may see; with a cache, of
+            its first S slots. (Not `mask`: Keras attaches that to outputs.)
           memory: [B, S, D] to attend over; None for x itself.
           positions: int [B, T] of x, needed by rotary self-attention.
           bias: [B, H, T, S] or None.
@@ -169,12 +170,12 @@ class Attention(keras.layers.Layer):
             value = _write(cache["value"], value, slot)
             cache = {"key": key, "value": value}
             # The caller may look at the first slots only: the others are empty.
-            key, value = key[:, : mask.shape[-1]], value[:, : mask.shape[-1]]
+            key, value = key[:, : visible.shape[-1]], value[:, : visible.shape[-1]]
         if self.num_kv_heads != self.num_heads:
             repeats = self.num_heads // self.num_kv_heads
             key = ops.repeat(key, repeats, axis=2)
             value = ops.repeat(value, repeats, axis=2)
-        weights = attention_weights(query, key, mask, bias=bias)
+        weights = attention_weights(query, key, visible, bias=bias)
         kept = ops.cast(self.dropout(weights, training=training), value.dtype)
         output = ops.einsum("bhts,bshk->bthk", kept, value)
         output = ops.reshape(

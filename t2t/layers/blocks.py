@@ -55,11 +55,11 @@ class BlockShape:
 class Memory:
     """What cross-attention looks at: values [B, S, D], or each layer's keys and values.
 
-    mask: bool [B, T, S], which queries may see which memory.
+    visible: bool [B, T, S], which memory each query may see.
     caches: one {'key', 'value'} a layer when decoding, else None.
     """
 
-    mask: Any
+    visible: Any
     values: Any = None
     caches: list[dict[str, Any]] | None = None
 
@@ -100,11 +100,11 @@ class Block(keras.layers.Layer):
         self,
         x: Any,
         *,
-        mask: Any,
+        visible: Any,
         positions: Any,
         bias: Any = None,
         memory: Any = None,
-        memory_mask: Any = None,
+        memory_visible: Any = None,
         memory_cache: Any = None,
         cache: Any = None,
         slot: Any = None,
@@ -127,7 +127,7 @@ class Block(keras.layers.Layer):
             nonlocal cache
             y, inner["self_attention"], cache = self.self_attention(
                 y,
-                mask=mask,
+                visible=visible,
                 positions=positions,
                 bias=bias,
                 cache=cache,
@@ -139,7 +139,7 @@ class Block(keras.layers.Layer):
         def attend_memory(y: Any) -> Any:
             y, inner["cross_attention"], _ = self.cross_attention(
                 y,
-                mask=memory_mask,
+                visible=memory_visible,
                 memory=memory,
                 cache=memory_cache,
                 training=training,
@@ -147,7 +147,7 @@ class Block(keras.layers.Layer):
             return y
 
         x = residual(x, attend)
-        if memory_mask is not None:
+        if memory_visible is not None:
             x = residual(x, attend_memory)
         x = residual(x, lambda y: self.feed_forward(y, training=training))
         inner["output"] = x
@@ -161,7 +161,13 @@ class Stack(keras.layers.Layer):
     """
 
     def __init__(
-        self, shape: BlockShape, *, num_layers: int, causal: bool, cross: bool, name: str
+        self,
+        shape: BlockShape,
+        *,
+        num_layers: int,
+        causal: bool,
+        cross: bool,
+        name: str,
     ) -> None:
         super().__init__(name=name)
         self.shape, self.causal = shape, causal
@@ -187,7 +193,7 @@ class Stack(keras.layers.Layer):
         self,
         x: Any,
         *,
-        mask: Any,
+        visible: Any,
         positions: Any,
         key_positions: Any = None,
         memory: Memory | None = None,
@@ -199,7 +205,7 @@ class Stack(keras.layers.Layer):
 
         Args:
           x: embedded tokens [B, T, D].
-          mask: bool [B, T, S].
+          visible: bool [B, T, S], which keys each query may see.
           positions: int [B, T]; `key_positions` int [B, S], `positions` if None.
           memory: for cross-attention.
           caches: one a block when decoding; `slot` as in `Attention`.
@@ -217,11 +223,11 @@ class Stack(keras.layers.Layer):
             x, block_inner, cache = self._run(
                 block,
                 x,
-                mask=mask,
+                visible=visible,
                 positions=positions,
                 bias=bias,
                 memory=None if memory is None else memory.values,
-                memory_mask=None if memory is None else memory.mask,
+                memory_visible=None if memory is None else memory.visible,
                 memory_cache=memory.caches[i] if memory and memory.caches else None,
                 cache=caches[i] if caches is not None else None,
                 slot=slot,

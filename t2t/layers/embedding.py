@@ -17,9 +17,11 @@ class Embedding(keras.layers.Layer):
     def __init__(self, vocab_size: int, hidden_size: int, *, name: str) -> None:
         super().__init__(name=name)
         self.vocab_size, self.hidden_size = vocab_size, hidden_size
+
+    def build(self, ids_shape: Any) -> None:
         self.table = self.add_weight(
-            shape=(vocab_size, hidden_size),
-            initializer=keras.initializers.RandomNormal(stddev=hidden_size**-0.5),
+            shape=(self.vocab_size, self.hidden_size),
+            initializer=keras.initializers.RandomNormal(stddev=self.hidden_size**-0.5),
             name="table",
         )
 

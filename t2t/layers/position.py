@@ -54,17 +54,17 @@ class LearnedPositions(keras.layers.Layer):
     def __init__(self, max_length: int, size: int, *, name: str = "positions") -> None:
         super().__init__(name=name)
         self.max_length, self.size = max_length, size
+
+    def build(self, positions_shape: Any) -> None:
         self.table = self.add_weight(
-            shape=(max_length, size),
+            shape=(self.max_length, self.size),
             initializer=keras.initializers.RandomNormal(stddev=0.02),
             name="table",
         )
 
     def call(self, positions: Any) -> Any:
         """int [B, T] -> [B, T, D]; later positions share the last vector."""
-        return ops.take(
-            self.table, ops.minimum(positions, self.max_length - 1), axis=0
-        )
+        return ops.take(self.table, ops.minimum(positions, self.max_length - 1), axis=0)
 
 
 class RelativeBias(keras.layers.Layer):
@@ -84,10 +84,12 @@ class RelativeBias(keras.layers.Layer):
         name: str = "relative_bias",
     ) -> None:
         super().__init__(name=name)
-        self.bidirectional = bidirectional
+        self.num_heads, self.bidirectional = num_heads, bidirectional
         self.buckets, self.max_distance = buckets, max_distance
+
+    def build(self, query_positions_shape: Any, key_positions_shape: Any) -> None:
         self.table = self.add_weight(
-            shape=(buckets, num_heads),
+            shape=(self.buckets, self.num_heads),
             initializer=keras.initializers.RandomNormal(stddev=0.02),
             name="table",
         )

@@ -1,10 +1,9 @@
-"""From names in a configuration to a problem and a built model."""
+"""From the name in a configuration to a built model."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,49 +17,28 @@ from t2t.sources import Batch
 
 
 def apply(config: Config, *, strict: bool = True) -> None:
-    """Imports the problem and the model, and gives the configuration to gin.
+    """Imports the model and gives gin the whole configuration.
 
     Args:
       strict: whether a binding of something that is not imported is an error; it
         is none when decoding, which imports no trainer.
     """
     zoo = registry.current()
-    unused = set(zoo.names("problem")) | set(zoo.names("model"))
-    for kind in ("problem", "model"):
-        name = config.knob(kind)
-        zoo.load(kind, name)
-        unused.discard(zoo.declaration(kind, name).name)
+    name = config.knob("model")
+    zoo.load("model", name)
+    others = (set(zoo.names("problem")) | set(zoo.names("model"))) - {name}
     known = set(config_lib.configurables())
-    if not strict:
-        unused |= {s.split(".")[-1] for s, _ in config.bindings} - known
-    config.apply(skip=unused)
-
-
-def make_problem(config: Config) -> Any:
-    """The problem that the configuration names, suffixes applied."""
-    name = config.knob("problem")
-    declared = registry.current().declaration("problem", name).name
-    problem = config_lib.build(f"problem.{declared}")()
-    problem.name = name
-    _, problem.suffixes = (
-        (name, ()) if declared == name else registry.split_suffixes(name)
+    config.apply(
+        wanted=lambda selector: selector not in others and (strict or selector in known)
     )
-    return problem
-
-
-def load_problem(config: Config, vocabularies: Path) -> Any:
-    """The problem with its vocabularies from a folder.
-
-    Raises:
-      FileNotFoundError: naming the vocabulary and the command that makes it.
-    """
-    problem = make_problem(config)
-    problem.load_vocabularies(vocabularies)
-    return problem
 
 
 def make_model(
-    config: Config, features: dict[str, Feature], *, dtype: str = "float32", seed: int = 0
+    config: Config,
+    features: dict[str, Feature],
+    *,
+    dtype: str = "float32",
+    seed: int = 0,
 ) -> Any:
     """The model that the configuration names, with all its variables.
 

@@ -1,12 +1,12 @@
 """The run folder: all that is needed to go on, to evaluate, to decode.
 
-    config.gin      reruns the run: --gin_file=RUN/config.gin
-    run.json        version, plug-in folders, data folder
-    vocabularies/   the files that the problem's vocabularies load
-    checkpoints/    see t2t.run.checkpoints
-    events/         TensorBoard
-    metrics.jsonl   the same numbers, a line each time
-    report.html     curves, decodes, attention, configuration
+config.gin      reruns the run: --gin_file=RUN/config.gin
+run.json        version, plug-in folders, data folder
+vocabularies/   the files that the problem's vocabularies load
+checkpoints/    see t2t.run.checkpoints
+events/         TensorBoard
+metrics.jsonl   the same numbers, a line each time
+report.html     curves, decodes, attention, configuration
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ from t2t.config import Config
 
 # Knobs that a run may change when it goes on; everything else makes another run.
 FREE = {
-    "train_steps", "eval_steps", "local_eval_frequency", "log_frequency",
-    "save_frequency", "keep_checkpoint_max", "decode_examples", "learning_rate_decay_steps",
-}  # fmt: skip
+    "decode_examples",
+    "eval_steps",
+    "keep_checkpoint_max",
+    "local_eval_frequency",
+    "log_frequency",
+    "save_frequency",
+    "train_steps",
+}
 
 
 class RunError(ValueError):
@@ -124,7 +129,11 @@ def open_run(folder: str | Path) -> tuple[RunFolder, Config]:
     """
     run = RunFolder(Path(folder))
     if not run.config.is_file():
-        here = "there is no such folder" if not run.path.is_dir() else "no config.gin in it"
+        here = (
+            "there is no such folder"
+            if not run.path.is_dir()
+            else "no config.gin in it"
+        )
         raise RunError(f"{folder} is no run of t2t-trainer: {here}")
     config = Config()
     config.add_file(run.config)
@@ -137,6 +146,8 @@ def open_run(folder: str | Path) -> tuple[RunFolder, Config]:
         try:
             zoo.declaration(kind, name)
         except registry.UnknownName as error:
-            raise RunError(f"{run.config} uses a {kind} that has vanished: {error}") from error
+            raise RunError(
+                f"{run.config} uses a {kind} that has vanished: {error}"
+            ) from error
     config_lib.Config.check(config)
     return run, config

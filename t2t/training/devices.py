@@ -61,9 +61,9 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def default_dtype() -> str:
     """bfloat16 with float32 weights on accelerators; float32 on CPUs, where
     bfloat16 was measured to buy nothing."""
-    accelerators = tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices(
-        "TPU"
-    )
+    accelerators = tf.config.list_logical_devices(
+        "GPU"
+    ) + tf.config.list_logical_devices("TPU")
     return "mixed_bfloat16" if accelerators else "float32"
 
 

@@ -165,9 +165,7 @@ class Step:
             part_seed = tf.cast(mix(tf.cast(seed, tf.uint32) + uint32(part)), tf.int32)
             found = self._gradients(rows, part_seed)
             total = (
-                found
-                if total is None
-                else tf.nest.map_structure(tf.add, total, found)
+                found if total is None else tf.nest.map_structure(tf.add, total, found)
             )
         return total
 

@@ -1,0 +1,203 @@
+"""t2t-zoo: what there is. Reads declarations only, so it answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from t2t import registry
+from t2t.bin.command import Command, UsageError, add_usr_dir
+
+KINDS = ("problem", "model", "hparams_set")
+ACTIONS = ("list", "show", "card")
+
+command = Command(
+    "t2t-zoo",
+    "list and show problems, models and hparams sets",
+    [
+        "t2t-zoo list [problems|models|hparams_sets]",
+        "t2t-zoo show NAME [--examples]",
+        "t2t-zoo card RUN",
+    ],
+)
+command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
+command.boolean("examples", False, "with show PROBLEM: three decoded examples")
+command.string("data_dir", None, "with --examples: real ones from these shards")
+
+
+def main() -> None:
+    command.run(_main)
+
+
+def _main(values: Any, words: list[str]) -> int | None:
+    add_usr_dir(values)
+    if not words:
+        raise UsageError(f"say what to do: {', '.join(ACTIONS)}. {command.examples[0]}")
+    action, *names = words
+    if action not in ACTIONS:
+        raise UsageError(
+            f"there is no action {action!r}.{registry.close_to(action, ACTIONS)} "
+            f"Actions: {', '.join(ACTIONS)}"
+        )
+    if action == "list":
+        return list_zoo(*names)
+    if len(names) != 1:
+        raise UsageError(
+            f"{action} takes one name, not {len(names)}: t2t-zoo {action} NAME"
+        )
+    if action == "card":
+        return card(names[0])
+    show(names[0])
+    if values["examples"].value:
+        show_examples(names[0], values["data_dir"].value)
+    return 0
+
+
+def list_zoo(only: str = "") -> int:
+    """Prints every name with its first line of documentation."""
+    titles = {f"{kind}s": kind for kind in KINDS}
+    if only and only not in titles:
+        hint = registry.close_to(only, titles)
+        raise UsageError(f"list takes {', '.join(titles)}, not {only!r}.{hint}")
+    zoo = registry.current()
+    for title, kind in titles.items():
+        if only and title != only:
+            continue
+        names = zoo.names(kind)
+        print(f"{title} ({len(names)})")
+        width = max(map(len, names), default=0)
+        for name in names:
+            print(f"  {name:{width}}  {zoo.declaration(kind, name).summary}")
+    for place in zoo.unread:
+        print(f"unread: {place.place}: {place.reason}")
+    return 0
+
+
+def show(name: str) -> None:
+    """Prints what a name is, where it stands and what it goes with."""
+    zoo = registry.current()
+    found = [kind for kind in KINDS if _has(kind, name)]
+    if not found:
+        everything = [n for kind in KINDS for n in zoo.names(kind)]
+        raise registry.UnknownName(
+            f"there is nothing named {name!r}.{registry.close_to(name, everything)}"
+        )
+    for kind in found:
+        declaration = zoo.declaration(kind, name)
+        print(f"{kind.replace('_', ' ')} {name}")
+        print(f"  at        {declaration.place}")
+        if declaration.paper:
+            print(f"  paper     {declaration.paper}")
+        features = zoo.features(declaration)
+        if features:
+            verb = "accepts" if kind == "model" else "offers"
+            listed = ", ".join(f"{n} ({k})" for n, k in features.items())
+            print(f"  {verb:9} {listed}")
+        for title, names in _companions(kind, name, features):
+            print(f"  {title:9} {', '.join(names) or 'none'}")
+        print()
+        for line in declaration.doc.strip().splitlines():
+            print(f"  {line}".rstrip())
+        if kind == "hparams_set":
+            _show_knobs(name)
+
+
+def _has(kind: str, name: str) -> bool:
+    try:
+        registry.current().declaration(kind, name)
+    except registry.UnknownName:
+        return False
+    return True
+
+
+def _companions(
+    kind: str, name: str, features: dict[str, str]
+) -> Iterator[tuple[str, list[str]]]:
+    """The sets and the problems of a model, the models of a problem."""
+    from t2t.features import accepts
+
+    zoo = registry.current()
+
+    def features_of(kind: str, other: str) -> dict[str, str]:
+        return zoo.features(zoo.declaration(kind, other))
+
+    if kind == "model":
+        yield "sets", [s for s in zoo.names("hparams_set") if name in _models_of(s)]
+        yield (
+            "problems",
+            [
+                p
+                for p in zoo.names("problem")
+                if accepts(features, features_of("problem", p))
+            ],
+        )
+    if kind == "problem":
+        fitting = [
+            m
+            for m in zoo.names("model")
+            if (wanted := features_of("model", m)) and accepts(wanted, features)
+        ]
+        yield "models", fitting
+
+
+def _models_of(set_name: str) -> set[str]:
+    """The models that a set has wiring for."""
+    from t2t.config import Config
+
+    config = Config()
+    config.add_file(registry.current().declaration("hparams_set", set_name).file)
+    return {selector for selector, _ in config.bindings}
+
+
+def _show_knobs(name: str) -> None:
+    from t2t.config import Config
+
+    config = Config()
+    config.add_file(registry.current().declaration("hparams_set", name).file)
+    width = max(map(len, config.knobs))
+    print("\n  knobs")
+    for knob, value in config.knobs.items():
+        print(f"    {knob:{width}} = {value!r}")
+
+
+def show_examples(name: str, data_dir: str | None) -> None:
+    """Prints three decoded examples: real ones from shards, else made-up ones."""
+    import itertools
+
+    import numpy as np
+
+    from t2t.config import Config
+    from t2t.run.problems import decoded_examples, make_problem
+
+    problem = make_problem(Config(knobs={"problem": name}))
+    if problem.generated:
+        kind = "generated"
+        made = [problem.example("train", np.random.default_rng(i)) for i in range(3)]
+        raw = [problem.raw(example) for example in made]
+    elif data_dir:
+        kind = "real"
+        raw = list(decoded_examples(problem, "train", data_dir=data_dir, limit=3))
+    else:
+        kind = "made-up (give --data_dir for real ones)"
+        raw = [problem.raw(e) for e in itertools.islice(problem.fake("train"), 3)]
+    print(f"\n  three {kind} examples")
+    for example in raw:
+        for feature, value in example.items():
+            array = np.asarray(value)
+            shown = f"{array.dtype} {array.shape}" if array.ndim else str(value)
+            print(f"    {feature:8} {shown}")
+        print()
+
+
+def card(run: str) -> int:
+    """A system card is the omni model's; other runs have their report."""
+    from t2t.run.folder import open_run
+
+    folder, _ = open_run(run)
+    raise UsageError(
+        f"a card is made for an omni model; what this run is stands in {folder.report}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""A model over a split: its loss and accuracy, and what it decodes against the
+references.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from t2t import config as config_lib
+from t2t import metrics as metrics_lib
+from t2t import registry
+from t2t.data import pipeline  # noqa: F401  registers `batches`
+from t2t.decode.decoder import Decoder
+from t2t.decode.options import DecodeOptions
+from t2t.run.folder import RunFolder, write_text
+from t2t.run.problems import decoded_examples
+from t2t.sources import Batch, Source
+
+
+@registry.configurable("evaluation")
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """When and how a run is evaluated.
+
+    steps: batches of the split that are read; 0 for all.
+    frequency: training steps between evaluations.
+    decode_examples: sentences decoded and scored; 0 for none.
+    early_stopping_*: stop when `metric` has not improved by `delta` for `steps`
+      training steps; 0 never. The metric also says which checkpoint is the best.
+    """
+
+    steps: int = 100
+    frequency: int = 1000
+    decode_examples: int = 100
+    early_stopping_metric: str = "loss"
+    early_stopping_steps: int = 0
+    early_stopping_delta: float = 0.0
+    early_stopping_minimize: bool = True
+
+
+class Losses:
+    """A model's loss and metrics over batches, compiled once.
+
+    Args:
+      problem: says how to count bytes, for language models.
+      model: as in training.
+      jit: XLA or not.
+    """
+
+    def __init__(self, problem: Any, model: Any, *, jit: bool) -> None:
+        self.problem, self.model = problem, model
+
+        def run(batch: dict[str, Any]) -> Any:
+            losses, inner = model.losses(batch, training=False)
+            return losses, inner.get("metrics", {})
+
+        self._run = tf.function(run, jit_compile=jit, autograph=False)
+
+    def __call__(self, source: Source, steps: int) -> dict[str, float]:
+        """{'loss', 'accuracy', …} over `steps` batches of the source, 0 for all."""
+        sums: dict[str, np.ndarray] = {}
+        size = 0
+        for batch in itertools.islice(source, steps or None):
+            arrays = {name: tf.constant(value) for name, value in batch.items()}
+            losses, metrics = self._run(arrays)
+            named = {
+                f"loss/{g}" if len(losses) > 1 else "loss": v for g, v in losses.items()
+            }
+            for name, (total, weight) in {**named, **metrics}.items():
+                pair = np.array([float(total), float(weight)])
+                sums[name] = sums.get(name, 0.0) + pair
+            size += self._bytes(batch)
+        values = {name: float(s / max(w, 1e-9)) for name, (s, w) in sums.items()}
+        if "cross_entropy" in values:
+            values["perplexity"] = math.exp(min(values["cross_entropy"], 50.0))
+            if size:
+                bits = sums["cross_entropy"][0] / math.log(2)
+                values["bits_per_byte"] = float(bits / size)
+        return values
+
+    def _bytes(self, batch: Batch) -> int:
+        """Bytes of the texts of a language model's batch, else 0."""
+        features = self.problem.offered()
+        if set(features) != {"targets"} or features["targets"].kind != "text":
+            return 0
+        return sum(
+            len(text.encode("utf-8", "surrogatepass")) + 1
+            for text in segment_texts(batch, "targets", features["targets"].vocabulary)
+        )
+
+
+def segment_texts(batch: Batch, name: str, vocabulary: Any) -> Iterator[str]:
+    """The text of every packed example of a text feature."""
+    for ids, segments in zip(batch[name], batch[f"{name}_segments"], strict=True):
+        for segment in range(1, segments.max(initial=0) + 1):
+            yield vocabulary.decode(ids[segments == segment].tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class Decodes:
+    """Texts of a split: what went in, what was wanted, what came out."""
+
+    inputs: list[str]
+    references: list[str]
+    outputs: list[str]
+
+    def scores(self, names: tuple[str, ...]) -> dict[str, float]:
+        return metrics_lib.scores(names, self.references, self.outputs)
+
+
+def decode_split(
+    decoder: Decoder,
+    split: str,
+    *,
+    data_dir: str | Path | None,
+    limit: int,
+    options: DecodeOptions | None = None,
+) -> Decodes | None:
+    """Decodes a split's inputs; None for models that have no text to start from."""
+    problem = decoder.problem
+    features = problem.offered()
+    if problem.TARGET not in features or features.get("inputs") is None:
+        return None
+    if features["inputs"].kind != "text":
+        return None
+    examples = list(decoded_examples(problem, split, data_dir=data_dir, limit=limit))
+    inputs = [example["inputs"] for example in examples]
+    references = [example[problem.TARGET] for example in examples]
+    return Decodes(inputs, references, decoder.decode(inputs, options))
+
+
+def one_pass(problem: Any, split: str, *, data_dir: str | Path | None) -> Any:
+    """One pass over a split, in order, in batches of the size of training's."""
+    return config_lib.build("batches")(
+        problem,
+        split,
+        data_dir=data_dir,
+        shuffle=False,
+        repeat=False,
+        drop_long=False,
+    )
+
+
+@contextmanager
+def averaged(model: Any, average: list[Any]) -> Iterator[None]:
+    """The model with its moving average in place of its weights, if it has one."""
+    if not average:
+        yield
+        return
+    own = [np.array(v) for v in model.variables]
+    for variable, value in zip(model.variables, average, strict=True):
+        variable.assign(value)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.variables, own, strict=True):
+            variable.assign(value)
+
+
+def save_decodes(
+    run: RunFolder, decodes: Decodes, decoder: Decoder, *, step: int, count: int = 12
+) -> None:
+    """Keeps some decodes and an attention picture for the report."""
+    rows = list(zip(decodes.inputs, decodes.references, decodes.outputs, strict=True))
+    # The first sentence of a middling length is the easiest to look at.
+    shown = next((r for r in rows if 4 <= len(r[2].split()) <= 12), None)
+    record: dict[str, Any] = {"step": step, "rows": rows[:count]}
+    if shown is not None and set(decoder.features) == {"inputs", "targets"}:
+        targets, inputs, weights = decoder.attention(shown[0], shown[2])
+        record["attention"] = {
+            "targets": targets,
+            "inputs": inputs,
+            "weights": np.round(weights, 3).tolist(),
+        }
+    write_text(run.path / "decodes.json", json.dumps(record, ensure_ascii=False))

@@ -1,0 +1,305 @@
+"""What `--schedule` composes: data, training, evaluation and the run folder.
+
+The way of a run: configuration → problem → data → model → step → loop, with an
+evaluation as the loop's callback. Everything that can be wrong is looked at in
+that order, before anything is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from t2t import config as config_lib
+from t2t import registry
+from t2t.config import Config
+from t2t.decode.decoder import Decoder
+from t2t.decode.options import DecodeOptions
+from t2t.evaluate import (
+    EvaluationOptions,
+    Losses,
+    averaged,
+    decode_split,
+    one_pass,
+    save_decodes,
+)
+from t2t.features import check_match
+from t2t.optimizers import optimizers  # noqa: F401  registers `optimizer`
+from t2t.run import build, checkpoints
+from t2t.run.checkpoints import Checkpoints
+from t2t.run.folder import RunFolder, create, open_run
+from t2t.run.log import MetricsLog
+from t2t.run.problems import make_problem
+from t2t.run.report import write_report
+from t2t.training import devices, loop, memory
+from t2t.training.step import Step, StepOptions
+
+
+@registry.configurable("experiment")
+@dataclasses.dataclass(frozen=True)
+class ExperimentOptions:
+    """Knobs of a run as a whole; see hparams/base.gin."""
+
+    seed: int = 0
+    keep_checkpoint_max: int = 5
+    strategy: str = "auto"
+    dtype: str = "auto"
+    jit: bool | None = None
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def prepare(config: Config) -> Any:
+    """Checks a configuration and builds its problem; nothing is written.
+
+    Raises:
+      ConfigError, UnknownName, FeatureMismatch: in one line each.
+    """
+    check_match(config.knob("problem"), config.knob("model"))
+    problem = make_problem(config)
+    build.apply(config)
+    return problem
+
+
+def train(
+    config: Config,
+    *,
+    output_dir: str | Path,
+    data_dir: str | None = None,
+    schedule: str = "train_and_evaluate",
+    warm_start_from: str | None = None,
+    test_set: bool = False,
+) -> loop.Result:
+    """Trains the run in `output_dir`, from its newest checkpoint if it has one.
+
+    Args:
+      config: checked; see `t2t.config.load`.
+      schedule: 'train', or 'train_and_evaluate'.
+      warm_start_from: a run or checkpoint whose fitting weights a new run begins
+        with.
+      test_set: evaluate on the test split in place of dev.
+    """
+    problem = prepare(config)
+    options: ExperimentOptions = config_lib.build("experiment")()
+    strategy = devices.make_strategy(options.strategy)
+    step_options: StepOptions = config_lib.build("step")()
+    multiple = strategy.num_replicas_in_sync * step_options.accumulate
+    source = config_lib.build("batches")(
+        problem, "train", data_dir=data_dir, seed=options.seed, multiple_of=multiple
+    )
+    step = _make_step(config, problem, options, step_options, strategy)
+    beginning = source.state()
+    first = next(source)
+    source.restore(beginning)
+    needed = memory.footprint(step, first)
+    memory.check(needed, memory.available())
+
+    run = create(output_dir, config, data_dir=data_dir)
+    problem.save_vocabularies(run.vocabularies)
+    store = Checkpoints(run.checkpoints, keep=options.keep_checkpoint_max)
+    start = 0
+    restored = store.restore(step.variables())
+    if restored is not None:
+        start, state = restored
+        source.restore(state["source"])
+        say(f"going on from step {start} in {run.path}")
+    elif warm_start_from:
+        loaded, left = checkpoints.warm_start(step.variables(), warm_start_from)
+        say(f"warm start from {warm_start_from}: {len(loaded)} arrays loaded, "
+            f"{len(left)} not" + (f" (such as {left[0]})" if left else ""))  # fmt: skip
+    rows, slots = _shape_of(first)
+    say(
+        f"{config.knob('model')} on {config.knob('problem')}: "
+        f"{needed.parameters:,} parameters; about {needed.total / 1e9:.1f} GB; "
+        f"{slots} slots a batch ({rows} rows), {strategy.num_replicas_in_sync} "
+        f"replica(s), XLA {'on' if step.jit else 'off'}"
+    )
+    log = MetricsLog(run, after_step=start)
+    callbacks = []
+    if schedule == "train_and_evaluate":
+        evaluation = Evaluation(
+            config, problem, step.model, run, log, store,
+            data_dir=data_dir, jit=step.jit, average=lambda: step.ema,
+            split="test" if test_set else "dev",
+        )  # fmt: skip
+        callbacks.append(loop.Callback(evaluation, evaluation.options.frequency))
+    result: loop.Result = config_lib.build("train")(
+        step, source, store, log=log, start=start, callbacks=callbacks
+    )
+    source.close()
+    log.close()
+    write_report(run)
+    if start == result.step:
+        say(f"nothing to do: {run.path} has done its {start} steps")
+    else:
+        say(f"{result.reason} at step {result.step}: {run.path}")
+    return result
+
+
+def _make_step(
+    config: Config,
+    problem: Any,
+    options: ExperimentOptions,
+    step_options: StepOptions,
+    strategy: tf.distribute.Strategy,
+) -> Step:
+    dtype = devices.default_dtype() if options.dtype == "auto" else options.dtype
+    with strategy.scope():
+        model = build.make_model(
+            config, problem.offered(), dtype=dtype, seed=options.seed
+        )
+    return Step(
+        model,
+        config_lib.build("optimizer"),
+        options=step_options,
+        strategy=strategy,
+        jit=options.jit,
+        seed=options.seed,
+    )
+
+
+class Evaluation:
+    """The loop's callback: losses and decodes of a split, best, report, early stop."""
+
+    def __init__(
+        self,
+        config: Config,
+        problem: Any,
+        model: Any,
+        run: RunFolder,
+        log: MetricsLog,
+        store: Checkpoints,
+        *,
+        data_dir: str | Path | None,
+        jit: bool,
+        average: Callable[[], list[Any]],
+        split: str,
+    ) -> None:
+        self.options: EvaluationOptions = config_lib.build("evaluation")()
+        self.config, self.problem, self.model = config, problem, model
+        self.run, self.log, self.store = run, log, store
+        self.data_dir, self.average, self.split = data_dir, average, split
+        self.losses = Losses(problem, model, jit=jit)
+        self.decoder = Decoder(problem, model, max_length=config.knob("max_length"))
+        self.best: tuple[int, float] | None = None
+
+    def __call__(self, step: int) -> bool:
+        """Evaluates; True when training should stop."""
+        with averaged(self.model, self.average()):
+            values = self.evaluate(step)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        say(f"{self.split} at step {step}: {shown}")
+        self.log.write(step, values, split=self.split)
+        write_report(self.run)
+        return self._judge(step, values)
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """{'loss', …, 'bleu', …} of the split."""
+        source = one_pass(self.problem, self.split, data_dir=self.data_dir)
+        values = self.losses(source, self.options.steps)
+        source.close()
+        if self.options.decode_examples:
+            decodes = decode_split(
+                self.decoder,
+                self.split,
+                data_dir=self.data_dir,
+                limit=self.options.decode_examples,
+            )
+            if decodes is not None:
+                values.update(decodes.scores(self.problem.METRICS))
+                save_decodes(self.run, decodes, self.decoder, step=step)
+        return values
+
+    def _judge(self, step: int, values: dict[str, float]) -> bool:
+        options = self.options
+        name = options.early_stopping_metric
+        if name not in values:
+            raise config_lib.ConfigError(
+                f"eval_early_stopping_metric={name!r} is none of this problem's: "
+                f"{', '.join(values)}"
+            )
+        sign = 1 if options.early_stopping_minimize else -1
+        value = sign * values[name]
+        if self.best is None or value < self.best[1] - options.early_stopping_delta:
+            self.best = (step, value)
+            self.store.mark_best(step, name, values[name])
+        waited = step - self.best[0]
+        return bool(options.early_stopping_steps) and (
+            waited >= options.early_stopping_steps
+        )
+
+
+def evaluate(
+    output_dir: str | Path,
+    *,
+    data_dir: str | None = None,
+    checkpoint_path: str | None = None,
+    split: str = "dev",
+    eval_steps: int | None = None,
+    decode_examples: int = 0,
+    options: DecodeOptions | None = None,
+) -> dict[str, float]:
+    """Evaluates a run's best or newest checkpoint, or a given one, on a split.
+
+    Raises:
+      RunError, CheckpointError: when there is nothing to evaluate.
+    """
+    folder, config = open_run(output_dir)
+    path = checkpoints.resolve(checkpoint_path or folder.path)
+    decoder = Decoder.from_run(output_dir, checkpoint_path=path)
+    data_dir = data_dir or folder.describe().get("data_dir")
+    steps = config.knob("eval_steps") if eval_steps is None else eval_steps
+    losses = Losses(decoder.problem, decoder.model, jit=decoder.model.JIT)
+    source = one_pass(decoder.problem, split, data_dir=data_dir)
+    values = losses(source, steps)
+    source.close()
+    decodes = decode_split(
+        decoder, split, data_dir=data_dir, limit=decode_examples, options=options
+    )
+    if decodes is not None:
+        values.update(decodes.scores(decoder.problem.METRICS))
+    return values
+
+
+def continuous_eval(
+    output_dir: str | Path,
+    *,
+    data_dir: str | None = None,
+    split: str = "dev",
+    poll_seconds: float = 10.0,
+) -> None:
+    """Evaluates every new checkpoint of a run that another process trains, until
+    its last step."""
+    folder, config = open_run(output_dir)
+    until_step = config.knob("train_steps")
+    seen = 0
+    while seen < until_step:
+        new = [s for s in checkpoints.steps_in(folder.checkpoints) if s > seen]
+        for step in new:
+            path = checkpoints.path_of(folder.checkpoints, step)
+            if path.exists():  # the trainer may have removed it since
+                values = evaluate(
+                    output_dir,
+                    data_dir=data_dir,
+                    checkpoint_path=str(path),
+                    split=split,
+                )
+                shown = "  ".join(f"{n} {v:.4g}" for n, v in values.items())
+                say(f"{split} at step {step}: {shown}")
+            seen = step
+        if not new:
+            time.sleep(poll_seconds)
+
+
+def _shape_of(batch: dict[str, Any]) -> tuple[int, int]:
+    """(rows, target slots) of a batch."""
+    array = batch.get("targets", next(iter(batch.values())))
+    return len(array), int(array.shape[0] * (array.shape[1] if array.ndim == 2 else 1))

@@ -1,0 +1,99 @@
+"""From a name in a configuration to a problem, its data and its examples.
+
+No TensorFlow here: t2t-datagen and its workers start fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2t import config as config_lib
+from t2t import registry
+from t2t.config import Config
+from t2t.data.generate import generate
+from t2t.data.shards import Shards
+from t2t.data.streams import GeneratedExamples
+
+GENERATED = 1000  # examples that stand for a split of a generated problem
+
+
+def make_problem(config: Config) -> Any:
+    """The problem that the configuration names, with its bindings and suffixes.
+
+    Raises:
+      UnknownName, ConfigError: for a name or an argument that does not exist.
+    """
+    name = config.knob("problem")
+    zoo = registry.current()
+    declared = zoo.declaration("problem", name).name
+    zoo.load("problem", name)
+    config.apply(wanted=lambda selector: selector == declared)
+    problem = config_lib.build(f"problem.{declared}")()
+    problem.name = name
+    if declared != name:
+        problem.suffixes = registry.split_suffixes(name)[1]
+    return problem
+
+
+def generate_data(
+    config: Config,
+    *,
+    data_dir: str | Path,
+    tmp_dir: str | Path | None = None,
+    processes: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Writes what is missing of a problem's shards.
+
+    Raises:
+      DataUnavailable: in one line, when the data cannot be had here.
+    """
+    problem = make_problem(config)
+    if problem.generated:
+        print(f"{problem.name} makes its data on the fly: no shards", file=sys.stderr)
+        return
+    temporary = Path(tmp_dir) if tmp_dir else Path(data_dir) / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    manifest = generate(
+        problem, Path(data_dir), temporary, processes=processes, seed=seed
+    )
+    counts = ", ".join(
+        f"{split} {record['examples']:,}" for split, record in manifest.splits.items()
+    )
+    print(f"{problem.name} in {data_dir}: {counts} examples", file=sys.stderr)
+
+
+def split_examples(
+    problem: Any, split: str, *, data_dir: str | Path | None, limit: int = 0
+) -> list[dict[str, np.ndarray]]:
+    """The first encoded examples of a split, suffixes applied; limit 0 for all."""
+    if problem.generated:
+        count = limit or GENERATED
+        stream = GeneratedExamples(problem, split, seed=0, limit=count)
+        return [stream.next()[1] for _ in range(count)]
+    if data_dir is None:
+        raise ValueError(f"{problem.name} is a stored problem: give --data_dir")
+    base, _ = registry.split_suffixes(problem.name)
+    problem.load_vocabularies(Path(data_dir))
+    shards = Shards(data_dir, base, split=split, features=problem.features)
+    count = min(limit or len(shards), len(shards))
+    return [problem.swap(example) for example in shards.read(list(range(count)))]
+
+
+def decoded_examples(
+    problem: Any, split: str, *, data_dir: str | Path | None, limit: int = 0
+) -> Iterator[dict[str, Any]]:
+    """The same as text and label names; other features as arrays."""
+    features = problem.offered()
+    for example in split_examples(problem, split, data_dir=data_dir, limit=limit):
+        yield {
+            name: value
+            if features[name].vocabulary is None
+            else features[name].vocabulary.decode(np.atleast_1d(value).tolist())
+            for name, value in example.items()
+        }

@@ -1,0 +1,92 @@
+"""What a run will need, told before its first step.
+
+Weights, gradients and optimizer state are counted exactly; activations are the
+outputs of the forward pass's operations, of which XLA keeps about a third.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from t2t.layers.dropout import random_seed
+from t2t.sources import Batch
+from t2t.training.step import Step
+
+# Measured: peak memory above the framework's own, over the sum of all outputs.
+KEPT = 0.35
+FRAMEWORK = 600e6  # bytes that TensorFlow itself takes
+
+
+class TooLarge(ValueError):
+    """A run that cannot fit; the message has the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Footprint:
+    """Bytes, and the number of trained parameters."""
+
+    parameters: int
+    state: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return int(FRAMEWORK + self.state + self.activations)
+
+
+def footprint(step: Step, batch: Batch) -> Footprint:
+    """Estimates the memory of a training step without running it."""
+    trained = [v for group in step.groups.values() for v in group]
+    parameters = sum(int(np.prod(v.shape)) for v in trained)
+    state = sum(int(np.prod(v.shape)) * 4 for v in step.variables().values())
+    share = step.multiple_of
+    signature = {
+        name: tf.TensorSpec((len(value) // share, *value.shape[1:]), value.dtype)
+        for name, value in batch.items()
+    }
+
+    def forward(rows: dict[str, Any]) -> Any:
+        with random_seed(0):
+            return step.model.losses(rows, training=True)[0]
+
+    graph = tf.function(forward, autograph=False).get_concrete_function(signature).graph
+    outputs = sum(
+        tensor.dtype.size * int(np.prod(tensor.shape))
+        for operation in graph.get_operations()
+        for tensor in operation.outputs
+        if tensor.shape.is_fully_defined() and tensor.dtype.is_floating
+    )
+    return Footprint(parameters, state + parameters * 4, int(outputs * KEPT))
+
+
+def available() -> int | None:
+    """Bytes free on the machine; None with accelerators, which do not say."""
+    if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
+        return None
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def check(needed: Footprint, free: int | None) -> None:
+    """Refuses what cannot fit.
+
+    Raises:
+      TooLarge: with what to make smaller.
+    """
+    if free is None or needed.total <= free:
+        return
+    larger = "activations" if needed.activations > needed.state else "weights"
+    remedy = (
+        "smaller tokens_per_batch or examples_per_batch, larger accumulate, remat=True"
+        if larger == "activations"
+        else "a smaller set, or optimizer=adafactor"
+    )
+    raise TooLarge(
+        f"this run needs about {needed.total / 1e9:.1f} GB (mostly {larger}), "
+        f"{free / 1e9:.1f} GB are free: try {remedy}"
+    )
