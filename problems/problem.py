@@ -37,6 +37,7 @@ class Problem:
       TARGET: the feature that a model predicts.
       SPLITS: {split: number of shards}.
       generated: whether examples are made on the fly.
+      SUGGESTED: (hparams set, model) that fit when the user names none.
       licence: of the data, when known.
     """
 
@@ -45,6 +46,7 @@ class Problem:
     TARGET = "targets"
     SPLITS: dict[str, int] = {TRAIN: 10, DEV: 1, TEST: 1}
     generated = False
+    SUGGESTED: tuple[str, str] | None = None
     licence = "unknown"
     # Set by `get` from the suffixes of the name, see t2t.registry.
     name: str = ""

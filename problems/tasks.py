@@ -39,6 +39,7 @@ class TextToText(WithText):
     """
 
     FEATURES = {"inputs": "text", "targets": "text"}
+    SUGGESTED = ("transformer_small", "transformer")
     METRICS = ("bleu", "chrf", "sequence_accuracy")
 
     @property
@@ -56,6 +57,7 @@ class LanguageModel(WithText):
     """
 
     FEATURES = {"targets": "text"}
+    SUGGESTED = ("transformer_small", "transformer_lm")
     # Judged by its loss, in bits a byte; there is no output to compare.
     METRICS = ()
 
@@ -73,6 +75,7 @@ class TextClass(WithText):
     """
 
     FEATURES = {"inputs": "text", "label": "label"}
+    SUGGESTED = ("transformer_small", "transformer_encoder")
     METRICS = ("accuracy",)
     TARGET = "label"
     LABELS: tuple[str, ...] = ()
@@ -93,6 +96,7 @@ class ImageClass(Problem):
     """A picture in, one of a few labels out; a subclass gives SHAPE and LABELS."""
 
     FEATURES = {"image": "image", "label": "label"}
+    SUGGESTED = ("resnet_small", "resnet")
     METRICS = ("accuracy",)
     TARGET = "label"
     SHAPE: tuple[int, int, int] = (0, 0, 0)  # height, width, channels

@@ -253,18 +253,24 @@ def load(
 ) -> Config:
     """The merged configuration, in the one order of precedence.
 
+    Without a set or a file, the problem's suggestion is taken.
+
     Raises:
       ConfigError, registry.UnknownName: saying what is wrong and what is close.
     """
     config = Config()
+    if not hparams_set and not gin_files and problem:
+        suggested = registry.current().load("problem", problem).SUGGESTED
+        if suggested is not None:
+            hparams_set, model = suggested[0], model or suggested[1]
     if hparams_set:
         config.add_file(registry.current().declaration("hparams_set", hparams_set).file)
     for name in gin_files:
         config.add_file(find_file(name))
     if not hparams_set and not gin_files:
         raise ConfigError(
-            "no configuration: give --hparams_set=NAME (`t2t-zoo list` shows them) "
-            "or --gin_file=FILE"
+            "no configuration: give --problem=NAME, --hparams_set=NAME or "
+            "--gin_file=FILE (`t2t-zoo list` shows the names)"
         )
     if problem:
         config.knobs["problem"] = problem

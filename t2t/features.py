@@ -10,14 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from t2t import registry
 
 PAD, EOS = 0, 1
 
 
-@runtime_checkable
 class Vocabulary(Protocol):
     """Text to ids and back. Ids 0 and 1 are padding and end of sequence.
 

@@ -290,7 +290,14 @@ class Registry:
         if name in table:
             return table[name]
         if base in table:
-            return table[base]
+            declaration = table[base]
+            if not {"inputs", "targets"} <= set(self.features(declaration)):
+                raise UnknownName(
+                    f"{name!r}: the suffixes {' and '.join(SUFFIXES)} are for problems "
+                    f"with inputs and targets, and {base} has "
+                    f"{', '.join(self.features(declaration)) or 'neither'}"
+                )
+            return declaration
         word = kind.replace("_", " ")
         hint = close_to(name, table)
         for place in self.unread:

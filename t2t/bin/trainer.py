@@ -151,15 +151,18 @@ def configuration(flags: dict[str, Any]) -> Any:
 def _train(flags: dict[str, Any]) -> int | None:
     config = configuration(flags)
     from t2t.features import check_match
-    from t2t.run.problems import generate_data, make_problem
+    from t2t.run.folder import refuse_another
+    from t2t.run.problems import ready_data
 
     check_match(config.knob("problem"), config.knob("model"))
-    data_dir = flags["data_dir"]
-    if not make_problem(config).generated:
-        own = data_dir is None
-        data_dir = data_dir or str(Path(flags["output_dir"]) / "data")
-        if own or flags["generate_data"]:
-            generate_data(config, data_dir=data_dir, tmp_dir=flags["tmp_dir"])
+    refuse_another(flags["output_dir"], config)
+    data_dir = ready_data(
+        config,
+        output_dir=flags["output_dir"],
+        data_dir=flags["data_dir"],
+        tmp_dir=flags["tmp_dir"],
+        write=flags["generate_data"],
+    )
     load_tensorflow()
     from t2t import experiment
 

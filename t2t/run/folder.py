@@ -90,10 +90,7 @@ def create(folder: str | Path, config: Config, *, data_dir: str | None) -> RunFo
         first difference.
     """
     run = RunFolder(Path(folder))
-    if run.config.exists():
-        before = Config()
-        before.add_file(run.config)
-        _refuse_changes(before, config, run.path)
+    refuse_another(folder, config)
     run.path.mkdir(parents=True, exist_ok=True)
     run.vocabularies.mkdir(exist_ok=True)
     usr_dirs = [str(path) for path in registry.current().usr_dirs]
@@ -108,7 +105,17 @@ def create(folder: str | Path, config: Config, *, data_dir: str | None) -> RunFo
     return run
 
 
-def _refuse_changes(before: Config, after: Config, folder: Path) -> None:
+def refuse_another(folder: str | Path, after: Config) -> None:
+    """Refuses to go on with a run under another configuration.
+
+    Raises:
+      RunError: naming the first difference.
+    """
+    run = RunFolder(Path(folder))
+    if not run.config.exists():
+        return
+    before = Config()
+    before.add_file(run.config)
     pairs = [(before.knobs, after.knobs), (before.bindings, after.bindings)]
     for old, new in pairs:
         for key in [*old, *(k for k in new if k not in old)]:

@@ -68,6 +68,30 @@ def generate_data(
     print(f"{problem.name} in {data_dir}: {counts} examples", file=sys.stderr)
 
 
+def ready_data(
+    config: Config,
+    *,
+    output_dir: str | Path,
+    data_dir: str | Path | None = None,
+    tmp_dir: str | Path | None = None,
+    write: bool = False,
+) -> str | None:
+    """The folder of a run's data: the one given, else OUTPUT_DIR/data, made now.
+
+    Args:
+      write: write missing data into a folder that was given, too.
+
+    Returns:
+      None for a generated problem.
+    """
+    if make_problem(config).generated:
+        return None
+    if data_dir is None or write:
+        data_dir = data_dir or Path(output_dir) / "data"
+        generate_data(config, data_dir=data_dir, tmp_dir=tmp_dir)
+    return str(data_dir)
+
+
 def split_examples(
     problem: Any, split: str, *, data_dir: str | Path | None, limit: int = 0
 ) -> list[dict[str, np.ndarray]]:

@@ -10,12 +10,22 @@ from typing import Any
 from tqdm import tqdm
 
 
+# What a line has room for, and how it is called there; metrics.jsonl has all.
+SHOWN = {
+    "loss": "loss",
+    "learning_rate": "rate",
+    "targets_per_second": "targets/s",
+    "fill": "fill",
+    "memory_gb": "GB",
+    "epoch": "epoch",
+}
+
+
 class Progress:
     """Shows steps and numbers.
 
     Args:
       first, last: the steps that this process will do.
-      tokens: target slots of a step that hold something, on average; 0 unknown.
     """
 
     def __init__(self, first: int, last: int) -> None:
@@ -40,7 +50,11 @@ class Progress:
 
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         """Shows numbers of a step: beside the bar, or as a line with the ETA."""
-        shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
+        shown = "  ".join(
+            f"{label} {_short(values[name])}"
+            for name, label in SHOWN.items()
+            if name in values
+        )
         if self._bar is not None:
             self._bar.set_postfix_str(shown)
             return
