@@ -9,7 +9,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-
 # What a line has room for, and how it is called there; metrics.jsonl has all.
 SHOWN = {
     "loss": "loss",

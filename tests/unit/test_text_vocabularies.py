@@ -144,7 +144,7 @@ def test_sentence_piece_keeps_no_unknown() -> None:
 
 def test_symbols(tmp_path: Path) -> None:
     digits = text.Symbols("digits", "0123456789")
-    assert isinstance(digits, Vocabulary) and digits.built and digits.size == 12
+    assert digits.built and digits.size == 12
     assert digits.encode("3 1 2") == [5, 3, 4]
     assert digits.decode([5, PAD, 3, 4, EOS, 7]) == "3 1 2"
     assert digits.decode([99]) == "?"
