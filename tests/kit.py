@@ -1,0 +1,137 @@
+"""What tests of models need: tiny features, models by name, random batches.
+
+No TensorFlow here: the JAX subprocess of the conformance tests uses it too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+
+from t2t import features as features_lib
+from t2t import registry
+from t2t.features import Feature
+from t2t.layers.blocks import BlockShape
+from t2t.run.build import blank_batch
+from t2t.sources import Batch
+from t2t.text import ClassLabels, Symbols
+
+DIGITS = Symbols("digits", "0123456789")  # ids 2 to 11
+LABELS = ClassLabels("labels", ("a", "b", "c"))
+LENGTH, ROWS = 8, 4
+
+# A model takes those of these that its constructor names.
+KNOBS: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_layers": 2,
+    "channels": (4, 8),
+    "blocks_per_stage": 1,
+}
+BLOCKS: dict[str, Any] = {"hidden_size": 16, "filter_size": 32, "num_heads": 2}
+
+_OFFERS = {
+    "text": features_lib.text(DIGITS),
+    "label": features_lib.label(LABELS),
+    "image": features_lib.image(8, 8, 1),
+}
+
+
+def models(*, method: str | None = None) -> list[str]:
+    """Names of all registered models, or of those that have a method."""
+    zoo = registry.current()
+    names = zoo.names("model")
+    return [n for n in names if method is None or hasattr(zoo.load("model", n), method)]
+
+
+def features(model: str) -> dict[str, Feature]:
+    """Tiny features that the model accepts."""
+    zoo = registry.current()
+    wanted = zoo.features(zoo.declaration("model", model))
+    return {name: _OFFERS[kinds.split("|")[0]] for name, kinds in wanted.items()}
+
+
+def make(name: str, *, blocks: dict[str, Any] | None = None, **knobs: Any) -> Any:
+    """A tiny built model; `knobs` and the knobs of its `blocks` replace the usual."""
+    cls = registry.current().load("model", name)
+    known = inspect.signature(cls).parameters
+    given = {k: v for k, v in KNOBS.items() if k in known} | knobs
+    if "blocks" in known:
+        given["blocks"] = BlockShape(**{**BLOCKS, **(blocks or {})})
+    elif "dropout" in known and blocks and "dropout" in blocks:
+        given.setdefault("dropout", blocks["dropout"])
+    offered = features(name)
+    model = cls(offered, **given)
+    model(blank_batch(offered))
+    return model
+
+
+def batch(
+    offered: dict[str, Feature],
+    *,
+    rows: int = ROWS,
+    length: int = LENGTH,
+    seed: int = 0,
+    packed: bool | None = None,
+) -> Batch:
+    """A random batch; text rows hold two packed examples and some padding.
+
+    packed: False for one example a row; None for packed where all is text.
+    """
+    rng = np.random.default_rng(seed)
+    texts = [name for name, feature in offered.items() if feature.kind == "text"]
+    packed = len(texts) == len(offered) if packed is None else packed
+    made: Batch = {}
+    if not packed:
+        made["weights"] = np.ones(rows, np.float32)
+        made["weights"][-1] = 0.0
+    for name, feature in offered.items():
+        if feature.kind == "text":
+            made.update(_text(name, feature, rng, (rows, length), packed))
+        elif feature.kind == "label":
+            made[name] = rng.integers(0, feature.size, rows).astype(np.int32)
+        elif feature.kind == "image":
+            shape = (rows, *(size or length for size in feature.shape))
+            made[name] = rng.integers(0, 256, shape).astype(np.uint8)
+        else:
+            raise NotImplementedError(f"no random {feature.kind!r} feature yet")
+    return made
+
+
+def _text(
+    name: str,
+    feature: Feature,
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    packed: bool,
+) -> Batch:
+    rows, length = shape
+    ids = rng.integers(2, feature.size, shape).astype(np.int32)
+    segments, positions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    for row in range(rows):
+        first = int(rng.integers(2, length // 2 + 1))
+        second = int(rng.integers(2, length - first + 1)) if packed else 0
+        for segment, (start, size) in enumerate(((0, first), (first, second)), 1):
+            place = (row, slice(start, start + size))
+            segments[place], positions[place] = segment, np.arange(size)
+            if size:
+                ids[row, start + size - 1] = features_lib.EOS
+    return {
+        name: np.where(segments > 0, ids, 0),
+        f"{name}_segments": segments,
+        f"{name}_positions": positions,
+    }
+
+
+def randomise(model: Any, *, scale: float = 0.3, seed: int = 0) -> None:
+    """Gives all weights, zeros and ones among them, something random of their own."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        noise = rng.normal(size=variable.shape) * scale
+        variable.assign(np.asarray(variable) * 0.5 + noise.astype("float32"))
+
+
+def array(value: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(value)
