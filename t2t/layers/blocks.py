@@ -14,7 +14,7 @@ from keras import ops
 
 from t2t import registry
 from t2t.layers.attention import Attention
-from t2t.layers.dropout import Dropout
+from t2t.layers.dropout import Dropout, current_seed, random_seed
 from t2t.layers.feed_forward import FeedForward
 from t2t.layers.norm import make_norm
 from t2t.layers.position import POSITIONS, LearnedPositions, RelativeBias, sinusoids
@@ -241,15 +241,24 @@ class Stack(keras.layers.Layer):
         """One block; with `remat` its inner values are recomputed, not kept."""
         if not (self.shape.remat and arguments["training"]):
             return block(x, **arguments)
-        run = keras.remat(lambda x: block(x, **arguments)[0])
-        return run(x), {}, None
+        # What is not an argument gets no gradient, and the second run comes when the
+        # seed's context is closed.
+        names = [n for n in ("bias", "memory") if arguments[n] is not None]
+        seed = current_seed()
+
+        def run(x: Any, *values: Any) -> Any:
+            given = {**arguments, **dict(zip(names, values, strict=True))}
+            with random_seed(seed):
+                return block(x, **given)[0]
+
+        return keras.remat(run)(x, *(arguments[n] for n in names)), {}, None
 
     def empty_caches(self, batch_size: int, slots: int, dtype: str) -> list[Any]:
-        """Caches of zeros, [B, S, G, K] a block."""
+        """Caches of zeros, [B, G, S, K] a block."""
         caches = []
         for block in self.blocks:
             attention = block.self_attention
-            size = (batch_size, slots, attention.num_kv_heads, attention.head_size)
+            size = (batch_size, attention.num_kv_heads, slots, attention.head_size)
             caches.append(
                 {"key": ops.zeros(size, dtype), "value": ops.zeros(size, dtype)}
             )

@@ -27,12 +27,17 @@ _current = threading.local()
 @contextlib.contextmanager
 def random_seed(seed: Any) -> Iterator[None]:
     """Makes the scalar `seed` (int, or int32 tensor) that of all dropouts within."""
-    outer = getattr(_current, "seed", None)
+    outer = current_seed()
     _current.seed = seed
     try:
         yield
     finally:
         _current.seed = outer
+
+
+def current_seed() -> Any:
+    """The seed of the innermost `random_seed`, or None."""
+    return getattr(_current, "seed", None)
 
 
 def mix(value: Any) -> Any:
@@ -72,7 +77,7 @@ class Dropout(keras.layers.Layer):
     def call(self, x: Any, *, training: bool = False) -> Any:
         if not training or self.rate == 0:
             return x
-        seed = getattr(_current, "seed", None)
+        seed = current_seed()
         if seed is None:
             raise RuntimeError(
                 "dropout in training needs a seed: wrap the call in "
