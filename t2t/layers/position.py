@@ -96,6 +96,7 @@ class RelativeBias(keras.layers.Layer):
 
     def bucket(self, distance: Any) -> Any:
         """The bucket of (key position - query position), int of any shape."""
+        distance = ops.cast(distance, "int32")
         count, offset = self.buckets, ops.zeros_like(distance)
         if self.bidirectional:
             count //= 2
