@@ -1,0 +1,99 @@
+"""Attention: what a mask hides changes nothing; grouped queries; shape errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kit
+import numpy as np
+import pytest
+
+from t2t.layers.attention import Attention, attention_mask, attention_weights
+
+T, D = 10, 16
+RNG = np.random.default_rng(0)
+SEGMENTS = np.array([[1, 1, 1, 1, 2, 2, 2, 2, 0, 0]], np.int32)
+POSITIONS = np.array([[0, 1, 2, 3, 0, 1, 2, 3, 4, 5]], np.int32)
+X = RNG.normal(size=(1, T, D)).astype("float32")
+
+
+def _attend(layer: Attention, x: np.ndarray, mask: Any) -> np.ndarray:
+    return kit.array(layer(x, visible=mask, positions=POSITIONS)[0])
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_the_mask_hides_changes_nothing(
+    causal: bool, window: int | None, rotary: bool
+) -> None:
+    mask = kit.array(attention_mask(SEGMENTS, SEGMENTS, causal=causal, window=window))
+    layer = Attention(D, num_heads=2, rotary=rotary)
+    before = _attend(layer, X, mask)
+    for key in range(T):
+        changed = X.copy()
+        changed[:, key] += 3.0
+        moved = np.abs(_attend(layer, changed, mask) - before).max(axis=(0, 2)) > 1e-4
+        seen = mask[0, :, key].copy()
+        seen[key] = True  # its own query changes too
+        real = SEGMENTS[0] > 0  # what padding computes is nobody's business
+        assert (moved <= seen)[real].all()
+        assert moved[seen & real].all(), "what is visible must count"
+
+
+def test_mask_by_hand() -> None:
+    segments = np.array([[1, 1, 1, 2, 0]])
+    causal = kit.array(attention_mask(segments, segments, causal=True, window=2))[0]
+    expected = [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [0, 1, 1, 0, 0],
+        [0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 0],
+    ]
+    np.testing.assert_array_equal(causal, np.array(expected, bool))
+    cross = kit.array(attention_mask(segments, np.array([[2, 1, 0]])))[0]
+    np.testing.assert_array_equal(
+        cross, np.array([[0, 1, 0]] * 3 + [[1, 0, 0]] + [[0, 0, 0]], bool)
+    )
+
+
+def test_grouped_queries_are_repeated_heads() -> None:
+    mask = attention_mask(SEGMENTS, SEGMENTS)
+    grouped = Attention(D, num_heads=4, num_kv_heads=2)
+    full = Attention(D, num_heads=4)
+    _attend(grouped, X, mask), _attend(full, X, mask)
+    for name in ("query", "output_projection"):
+        getattr(full, name).set_weights(getattr(grouped, name).get_weights())
+    for name in ("key", "value"):
+        (kernel,) = getattr(grouped, name).get_weights()  # [D, G·K]
+        repeated = np.repeat(kernel.reshape(D, 2, 4), 2, axis=1).reshape(D, D)
+        getattr(full, name).set_weights([repeated])
+    np.testing.assert_allclose(
+        _attend(grouped, X, mask), _attend(full, X, mask), atol=1e-6
+    )
+
+
+def test_weights_are_a_distribution_over_the_visible() -> None:
+    query, key = (RNG.normal(size=(1, T, 2, 8)).astype("float32") for _ in range(2))
+    mask = attention_mask(SEGMENTS, SEGMENTS, causal=True)
+    bias = RNG.normal(size=(1, 2, T, T)).astype("float32")
+    weights = kit.array(attention_weights(query, key, mask, bias=bias))
+    np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
+    hidden = ~np.broadcast_to(kit.array(mask)[:, None], weights.shape)
+    assert weights[:, :, :8][hidden[:, :, :8]].max() == 0.0
+    logits = np.einsum("bthk,bshk->bhts", query, key) / np.sqrt(8) + bias
+    row = np.exp(logits[0, 1, 3, :4])
+    np.testing.assert_allclose(weights[0, 1, 3, :4], row / row.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "knobs, word",
+    [
+        ({"num_heads": 3}, "no multiple of num_heads 3"),
+        ({"num_heads": 4, "num_kv_heads": 3}, "num_kv_heads 3"),
+    ],
+)
+def test_heads_that_do_not_divide_are_refused(knobs: dict, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        Attention(D, **knobs)
