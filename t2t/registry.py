@@ -16,7 +16,7 @@ be scanned is listed as unread and takes nothing else down.
 
 The surprise: a problem's name may carry suffixes, as in Tensor2Tensor. The rule:
 `_rev` exchanges inputs and targets, `_copy` makes the targets the inputs; they
-are read from the right and may be combined.
+are read from the right, up to a registered name, and may be combined.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import importlib.machinery
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -286,7 +286,7 @@ class Registry:
           UnknownName: when there is none.
         """
         table = self._tables[kind]
-        base, _ = split_suffixes(name) if kind == "problem" else (name, ())
+        base = split_suffixes(name, table)[0] if kind == "problem" else name
         if name in table:
             return table[name]
         if base in table:
@@ -391,10 +391,18 @@ class Registry:
         table[declaration.name] = declaration
 
 
-def split_suffixes(name: str) -> tuple[str, tuple[str, ...]]:
-    """`a_rev_copy` -> (`a`, (`_rev`, `_copy`)), in the order of application."""
+def split_suffixes(
+    name: str, known: Container[str] | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """`a_rev_copy` -> (`a`, (`_rev`, `_copy`)), in the order of application.
+
+    A name among the `known` (the registered problems) is whole, whatever it ends in.
+    """
+    known = current().names("problem") if known is None else known
     suffixes: list[str] = []
     while True:
+        if name in known:
+            return name, tuple(suffixes)
         for suffix in SUFFIXES:
             if name.endswith(suffix) and len(name) > len(suffix):
                 name = name[: -len(suffix)]
