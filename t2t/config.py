@@ -20,6 +20,7 @@ import dataclasses
 import importlib.util  # noqa: F401  gin 0.5.0 uses it without importing it
 import os
 import re
+import tokenize
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,15 @@ class Config:
         try:
             for statement in config_parser.ConfigParser(text, _Delegate()):
                 self._add_statement(statement, place)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, tokenize.TokenError) as error:
             if isinstance(error, ConfigError):
                 raise
-            reason = str(error).strip().splitlines()
-            detail = error.msg if isinstance(error, SyntaxError) else reason[0]
-            line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+            line, detail = "", str(error).strip().splitlines()[0]
+            if isinstance(error, SyntaxError):
+                line, detail = f":{error.lineno}", error.msg
+            elif isinstance(error, tokenize.TokenError):
+                detail, (number, _) = error.args
+                line = f":{number}"
             raise ConfigError(f"{place}{line} is no gin: {detail}") from error
 
     def _add_statement(self, statement: Any, place: str) -> None:
