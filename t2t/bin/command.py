@@ -64,7 +64,11 @@ class Command:
     def call(
         self, main: Callable[[Any, list[str]], int | None], arguments: Sequence[str]
     ) -> int:
-        """The exit status of the command for these arguments."""
+        """The exit status of the command for these arguments; it may be called again."""
+        if not arguments:
+            print(self.usage(), file=sys.stderr)
+            return USER_ERROR
+        self.values.unparse_flags()
         try:
             # For absl the first word is the program's name.
             words = self.values([self.name, *_boolean_words(arguments)])[1:]
@@ -88,9 +92,9 @@ class Command:
             return self._fail(_line(error))
 
     def usage(self) -> str:
-        lines = [f"usage: {self.examples[0]}"]
-        lines += [f"       {example}" for example in self.examples[1:]]
-        return "\n".join(lines)
+        """A usage line and the most likely commands."""
+        lines = [f"usage: {self.name} --flag=value ... (--help lists the flags)"]
+        return "\n".join([*lines, *(f"  {example}" for example in self.examples)])
 
     def help(self) -> str:
         """All flags with their defaults."""

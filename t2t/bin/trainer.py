@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from t2t.bin.command import (
-    USER_ERROR,
     Command,
     UsageError,
     add_usr_dir,
@@ -86,9 +84,6 @@ def _main(values: Any, words: list[str]) -> int | None:
     flags = {name: values[name].value for name in values}
     if words:
         raise UsageError(f"what is {words[0]!r}? Flags begin with --")
-    if len(sys.argv) <= 1:
-        print(command.usage(), file=sys.stderr)
-        return USER_ERROR
     add_usr_dir(values)
     if flags["registry_help"]:
         from t2t.bin.zoo import list_zoo
