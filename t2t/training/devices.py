@@ -7,6 +7,7 @@ TPUs: TensorFlow 2.21 has no TPU wheel, so 'tpu' is the code path of
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -32,7 +33,7 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
         return tf.distribute.get_strategy()
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     if name == "multiworker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
@@ -44,6 +45,12 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
         f"there is no strategy {name!r}.{registry.close_to(name, STRATEGIES)} "
         f"Strategies: {', '.join(STRATEGIES)}"
     )
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One a process: the keys of a second one's collectives would clash with it."""
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
