@@ -53,11 +53,23 @@ def features(model: str) -> dict[str, Feature]:
     return {name: _OFFERS[kinds.split("|")[0]] for name, kinds in wanted.items()}
 
 
-def make(name: str, *, blocks: dict[str, Any] | None = None, **knobs: Any) -> Any:
-    """A tiny built model; `knobs` and the knobs of its `blocks` replace the usual."""
+def make(
+    name: str,
+    *,
+    blocks: dict[str, Any] | None = None,
+    shallow: bool = False,
+    **knobs: Any,
+) -> Any:
+    """A tiny built model.
+
+    Args:
+      blocks, knobs: replace the usual ones, where the model has them.
+      shallow: one layer, for tests that compile it many times.
+    """
     cls = registry.current().load("model", name)
     known = inspect.signature(cls).parameters
-    given = {k: v for k, v in KNOBS.items() if k in known} | knobs
+    usual = {**KNOBS, **({"num_layers": 1} if shallow else {})}
+    given = {k: v for k, v in usual.items() if k in known} | knobs
     if "blocks" in known:
         given["blocks"] = BlockShape(**{**BLOCKS, **(blocks or {})})
     elif "dropout" in known and blocks and "dropout" in blocks:

@@ -60,7 +60,7 @@ def test_suffixes(name: str, base: str, suffixes: tuple[str, ...]) -> None:
 
 
 def test_suffixes_of_problems(zoo: Registry) -> None:
-    # A registered name wins over its suffix: algorithmic_copy is no copy of algorithmic.
+    # A registered name is whole: algorithmic_copy is no copy of algorithmic.
     assert zoo.declaration("problem", "algorithmic_copy").name == "algorithmic_copy"
     assert registry.split_suffixes("algorithmic_copy_rev") == (
         "algorithmic_copy",
