@@ -8,7 +8,7 @@ import kit
 import numpy as np
 import pytest
 
-from t2t.layers.attention import Attention, attention_mask, attention_weights
+from t2t.layers.attention import Attention, attention_mask
 
 T, D = 10, 16
 RNG = np.random.default_rng(0)
@@ -75,16 +75,22 @@ def test_grouped_queries_are_repeated_heads() -> None:
 
 
 def test_weights_are_a_distribution_over_the_visible() -> None:
-    query, key = (RNG.normal(size=(1, T, 2, 8)).astype("float32") for _ in range(2))
-    mask = attention_mask(SEGMENTS, SEGMENTS, causal=True)
+    mask = kit.array(attention_mask(SEGMENTS, SEGMENTS, causal=True))
     bias = RNG.normal(size=(1, 2, T, T)).astype("float32")
-    weights = kit.array(attention_weights(query, key, mask, bias=bias))
+    layer = Attention(D, num_heads=2)
+    _, weights, _ = layer(X, visible=mask, bias=bias)
+    weights = kit.array(weights)  # [B, H, T, S]
     np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
-    hidden = ~np.broadcast_to(kit.array(mask)[:, None], weights.shape)
-    assert weights[:, :, :8][hidden[:, :, :8]].max() == 0.0
-    logits = np.einsum("bthk,bshk->bhts", query, key) / np.sqrt(8) + bias
-    row = np.exp(logits[0, 1, 3, :4])
-    np.testing.assert_allclose(weights[0, 1, 3, :4], row / row.sum(), rtol=1e-5)
+    hidden = ~np.broadcast_to(mask[:, None], weights.shape)
+    real = slice(0, 8)  # a query that sees nothing spreads evenly
+    assert weights[:, :, real][hidden[:, :, real]].max() == 0.0
+    query, key = (
+        (X[0] @ kit.array(part.kernel)).reshape(T, 2, 8)
+        for part in (layer.query, layer.key)
+    )
+    logits = query[3, 1] @ key[:4, 1].T / np.sqrt(8) + bias[0, 1, 3, :4]
+    row = np.exp(logits)
+    np.testing.assert_allclose(weights[0, 1, 3, :4], row / row.sum(), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
