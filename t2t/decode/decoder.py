@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +115,21 @@ class Decoder:
                 todo.append(i)
             else:
                 results[i] = [Output("", 0.0)] * options.outputs
-        for start in range(0, len(todo), options.batch_size):
-            part = todo[start : start + options.batch_size]
-            outputs = self._decode_batch(
+        parts = [
+            todo[start : start + options.batch_size]
+            for start in range(0, len(todo), options.batch_size)
+        ]
+
+        def decode(part: list[int]) -> list[list[Output]]:
+            return self._decode_batch(
                 [encoded[i] for i in part], [window[i][0] for i in part], options
             )
-            for i, output in zip(part, outputs, strict=True):
-                results[i] = output
+
+        # On a CPU a compiled loop keeps one core busy: a batch for each.
+        with ThreadPoolExecutor(_workers()) as pool:
+            for part, outputs in zip(parts, pool.map(decode, parts), strict=True):
+                for i, output in zip(part, outputs, strict=True):
+                    results[i] = output
         return results
 
     def _encode(self, number: int, text: str) -> list[int]:
@@ -157,12 +167,11 @@ class Decoder:
                 sequence = np.random.SeedSequence([options.seed, number, copy])
                 seeds[i * copies + copy] = sequence.generate_state(1)[0] & 0x7FFFFFFF
         length = size + options.extra_length
-        with self._lock:
-            search = self._search(rows, size, length, options)
-            tokens, scores = search(
-                {name: tf.constant(value) for name, value in batch.items()},
-                tf.constant(seeds),
-            )
+        arguments = (
+            {name: tf.constant(value) for name, value in batch.items()},
+            tf.constant(seeds),
+        )
+        tokens, scores = self._search(rows, size, length, options, arguments)
         tokens, scores = tokens.numpy(), scores.numpy()
         if copies > 1:
             tokens = tokens.reshape(rows // copies, copies, length)
@@ -187,8 +196,15 @@ class Decoder:
             for w in range(count)
         ]
 
-    def _search(self, rows: int, size: int, length: int, options: DecodeOptions) -> Any:
-        """The compiled loop for one shape."""
+    def _search(
+        self,
+        rows: int,
+        size: int,
+        length: int,
+        options: DecodeOptions,
+        arguments: tuple[Any, ...],
+    ) -> Any:
+        """Tokens and scores, by the loop that is compiled for this shape."""
         key: tuple[Any, ...]
         if options.sampling:
             kept = {
@@ -203,17 +219,25 @@ class Decoder:
                 return sample(self.model, batch, seeds, length=length, **kept)
 
         else:
-            width, alpha = options.beam_size, options.alpha
-            key = (rows, size, length, width, alpha)
+            width, alpha, best = options.beam_size, options.alpha, options.outputs
+            key = (rows, size, length, width, alpha, best)
 
             def run(batch: Any, seeds: Any) -> Any:
                 return beam_search(
-                    self.model, batch, width=width, length=length, alpha=alpha
+                    self.model,
+                    batch,
+                    width=width,
+                    length=length,
+                    alpha=alpha,
+                    best=best,
                 )
 
-        if key not in self._compiled:
-            self._compiled[key] = tf.function(run, jit_compile=True, autograph=False)
-        return self._compiled[key]
+        with self._lock:
+            if key not in self._compiled:
+                function = tf.function(run, jit_compile=True, autograph=False)
+                # Traced here, one at a time; XLA compiles at the first call.
+                self._compiled[key] = function.get_concrete_function(*arguments)
+        return self._compiled[key](*arguments)
 
     def _forward(self, batch: Batch) -> tuple[Any, dict[str, Any]]:
         with self._lock:
@@ -333,13 +357,16 @@ def prompt_batch(
     }
 
 
+def _workers() -> int:
+    """Batches decoded at once: one a core, or one where an accelerator does it."""
+    if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
+        return 1
+    return os.cpu_count() or 1
+
+
 def _bucket(length: int) -> int:
-    """The next of 8, 16, 24, 32, 48, 64, 96, …: few shapes, little padding."""
-    size = 8
-    while size < length:
-        step = 8 if size < 32 else 2 ** (size.bit_length() - 2)
-        size += step
-    return size
+    """The next of 16, 32, 64, …: XLA compiles once for each."""
+    return max(16, 1 << (length - 1).bit_length())
 
 
 def _round_up(count: int, most: int) -> int:

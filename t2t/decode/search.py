@@ -1,7 +1,8 @@
 """Beam search and sampling, each one XLA-compiled loop.
 
 Beam search with the length penalty of GNMT (arXiv:1609.08144, eq. 14), stopped
-when no living hypothesis can still beat the finished ones; greedy is width 1.
+when no living hypothesis can still beat the finished ones; greedy is width 1. Rows
+that take long go on in a smaller batch when the others are done.
 
 The surprise: a beam is a tree, and the cache is never reordered. Step t of the W
 hypotheses writes slots t·W … t·W+W-1, `slots` remembers which of them each
@@ -14,12 +15,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from t2t.features import EOS
 from t2t.layers.dropout import mix
 
 LOWEST = -1e9
+# When all but one row in FEW are decided, the others go on in a smaller batch.
+FEW = 4
 
 
 class Beams(NamedTuple):
@@ -41,16 +45,22 @@ def length_penalty(length: Any, alpha: float) -> Any:
     return ((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha
 
 
-def stages(length: int) -> list[int]:
+def stages(length: int, *, first: int = 16) -> list[int]:
     """Cache lengths 16, 32, 64, …, `length`: short outputs never pay for long ones."""
-    sizes = [2**k for k in range(4, 20) if 2**k < length]
+    sizes = [2**k for k in range(4, 20) if first <= 2**k <= length / 1.5]
     return [*sizes, length]
 
 
 def beam_search(
-    model: Any, batch: dict[str, Any], *, width: int, length: int, alpha: float
+    model: Any,
+    batch: dict[str, Any],
+    *,
+    width: int,
+    length: int,
+    alpha: float,
+    best: int | None = None,
 ) -> tuple[Any, Any]:
-    """The `width` best outputs of each row.
+    """The best outputs of each row.
 
     Args:
       model: has `begin` and `decode_step`, see `models/transformer.py`.
@@ -59,6 +69,8 @@ def beam_search(
       length: most tokens of an output, EOS included; a hypothesis that has not
         ended by then is cut.
       alpha: of the length penalty; 0 for none.
+      best: how many outputs of a row must be the best ones; None for all W. With
+        fewer the search can stop earlier.
 
     Returns:
       tokens int [B, W, L] (0 after EOS) and scores float [B, W], best first.
@@ -79,8 +91,10 @@ def beam_search(
         finished_tokens=ops.zeros((*shape, length), "int32"),
         state=state,
     )
-    for size in stages(length):
-        beams = _advance(model, constants, beams, size=size, alpha=alpha)
+    stop = Stop(alpha, best or width)
+    beams = _advance(model, constants, beams, stop, leave=rows // FEW)
+    if rows >= FEW:
+        beams = _finish_few(model, constants, beams, stop)
     # What is still alive at the end was cut: it comes after all that ended.
     cut = beams.scores / length_penalty(length, alpha)
     cut = ops.where(beams.finished_scores[:, -1:] > LOWEST / 2, LOWEST, cut)
@@ -92,37 +106,87 @@ def beam_search(
     return _pick(tokens, best), _pick(scores, best)
 
 
+class Stop(NamedTuple):
+    """When a row is decided: its `best` finished outputs cannot be beaten."""
+
+    alpha: float
+    best: int
+
+    def undecided(self, beams: Beams) -> Any:
+        """bool [B]: rows whose best living hypothesis may still become better."""
+        length = beams.tokens.shape[2]
+        bound = beams.scores[:, 0] / length_penalty(length, self.alpha)
+        return beams.finished_scores[:, self.best - 1] < bound
+
+
 def _advance(
-    model: Any, constants: Any, beams: Beams, *, size: int, alpha: float
+    model: Any,
+    constants: Any,
+    beams: Beams,
+    stop: Stop,
+    *,
+    leave: int = 0,
+    first: int = 16,
 ) -> Beams:
-    """Steps until time is `size` or every row is done, over `size` · W slots."""
+    """Steps until the length is reached or at most `leave` rows are undecided."""
     width, length = beams.ids.shape[1], beams.tokens.shape[2]
 
-    def unfinished(*loop: Any) -> Any:
-        beams = Beams(*loop)
-        # The best that the best living hypothesis can still become.
-        bound = beams.scores[:, 0] / length_penalty(length, alpha)
-        done = beams.finished_scores[:, -1] >= bound
-        return ops.logical_and(beams.time < size, ops.logical_not(ops.all(done)))
+    def going(size: int) -> Any:
+        def condition(*loop: Any) -> Any:
+            beams = Beams(*loop)
+            count = ops.sum(ops.cast(stop.undecided(beams), "int32"))
+            return ops.logical_and(beams.time < size, count > leave)
 
-    def step(*loop: Any) -> Beams:
-        beams = Beams(*loop)
-        slots = ops.where(
-            ops.arange(length) == beams.time,
-            ops.arange(width, dtype="int32")[None, :, None],
-            beams.slots,
-        )
-        logits, state = model.decode_step(
-            beams.ids,
-            constants,
-            beams.state,
-            time=beams.time,
-            visible=_visible(slots[:, :, :size], beams.time),
-            parents=beams.parents,
-        )
-        return _extend(beams._replace(slots=slots, state=state), logits, alpha)
+        return condition
 
-    return Beams(*ops.while_loop(unfinished, step, tuple(beams)))
+    def stepping(size: int) -> Any:
+        def step(*loop: Any) -> Beams:
+            beams = Beams(*loop)
+            slots = ops.where(
+                ops.arange(length) == beams.time,
+                ops.arange(width, dtype="int32")[None, :, None],
+                beams.slots,
+            )
+            logits, state = model.decode_step(
+                beams.ids,
+                constants,
+                beams.state,
+                time=beams.time,
+                visible=_visible(slots[:, :, :size], beams.time),
+                parents=beams.parents,
+            )
+            beams = beams._replace(slots=slots, state=state)
+            return _extend(beams, logits, stop.alpha)
+
+        return step
+
+    for size in stages(length, first=first):
+        loop = ops.while_loop(going(size), stepping(size), tuple(beams))
+        beams = Beams(*loop)
+    return beams
+
+
+def _finish_few(model: Any, constants: Any, beams: Beams, stop: Stop) -> Beams:
+    """Goes on with the undecided rows alone, a FEW-th of all, and puts them back."""
+    rows = ops.shape(beams.ids)[0]
+    undecided = ops.cast(stop.undecided(beams), "float32")
+    _, chosen = ops.top_k(undecided, rows // FEW)  # [B / FEW]
+    chosen = ops.cast(chosen, "int32")
+
+    def take(values: Any) -> Any:
+        return keras.tree.map_structure(lambda v: ops.take(v, chosen, axis=0), values)
+
+    few = Beams(beams.time, *take(tuple(beams)[1:]))
+    few = _advance(model, take(constants), few, stop, first=32)
+    names = ("scores", "tokens", "finished_scores", "finished_tokens")
+    return beams._replace(
+        **{
+            name: ops.scatter_update(
+                getattr(beams, name), chosen[:, None], getattr(few, name)
+            )
+            for name in names
+        }
+    )
 
 
 def _visible(slots: Any, time: Any) -> Any:

@@ -56,14 +56,14 @@ def attention_weights(query: Any, key: Any, visible: Any, *, bias: Any = None) -
 
     Args:
       query: [B, T, H, K].
-      key: [B, S, H, K].
+      key: [B, H, S, K].
       visible: bool [B, T, S].
       bias: [B, H, T, S] added to the logits, or None.
 
     Returns:
       [B, H, T, S]; a query that sees nothing spreads evenly, and is ignored.
     """
-    logits = ops.einsum("bthk,bshk->bhts", query * query.shape[-1] ** -0.5, key)
+    logits = ops.einsum("bthk,bhsk->bhts", query * query.shape[-1] ** -0.5, key)
     logits = ops.cast(logits, "float32")
     if bias is not None:
         logits = logits + ops.cast(bias, "float32")
@@ -122,11 +122,15 @@ class Attention(keras.layers.Layer):
         return ops.reshape(x, (*ops.shape(x)[:2], heads, self.head_size))
 
     def keys_values(self, memory: Any, positions: Any = None) -> tuple[Any, Any]:
-        """Keys and values [B, S, G, K] of a memory [B, S, D]."""
+        """Keys and values [B, G, S, K] of a memory [B, S, D].
+
+        Heads stand before slots, so that a decoding step reads its cache as it lies.
+        """
         key = self._heads(self.key(memory), self.num_kv_heads)
         if self.rotary and positions is not None:
             key = rotate(key, positions)
-        return key, self._heads(self.value(memory), self.num_kv_heads)
+        value = self._heads(self.value(memory), self.num_kv_heads)
+        return ops.transpose(key, (0, 2, 1, 3)), ops.transpose(value, (0, 2, 1, 3))
 
     def call(
         self,
@@ -149,7 +153,7 @@ class Attention(keras.layers.Layer):
           memory: [B, S, D] to attend over; None for x itself.
           positions: int [B, T] of x, needed by rotary self-attention.
           bias: [B, H, T, S] or None.
-          cache: {'key', 'value'}: [B, S, G, K]. With `slot` the T new keys and
+          cache: {'key', 'value'}: [B, G, S, K]. With `slot` the T new keys and
             values are written there first; without, it is a finished memory.
           slot: int scalar, the first slot to write.
 
@@ -170,14 +174,15 @@ class Attention(keras.layers.Layer):
             value = _write(cache["value"], value, slot)
             cache = {"key": key, "value": value}
             # The caller may look at the first slots only: the others are empty.
-            key, value = key[:, : visible.shape[-1]], value[:, : visible.shape[-1]]
+            seen = visible.shape[-1]
+            key, value = key[:, :, :seen], value[:, :, :seen]
         if self.num_kv_heads != self.num_heads:
             repeats = self.num_heads // self.num_kv_heads
-            key = ops.repeat(key, repeats, axis=2)
-            value = ops.repeat(value, repeats, axis=2)
+            key = ops.repeat(key, repeats, axis=1)
+            value = ops.repeat(value, repeats, axis=1)
         weights = attention_weights(query, key, visible, bias=bias)
         kept = ops.cast(self.dropout(weights, training=training), value.dtype)
-        output = ops.einsum("bhts,bshk->bthk", kept, value)
+        output = ops.einsum("bhts,bhsk->bthk", kept, value)
         output = ops.reshape(
             output, (*ops.shape(x)[:2], self.num_heads * self.head_size)
         )
@@ -185,5 +190,5 @@ class Attention(keras.layers.Layer):
 
 
 def _write(slots: Any, new: Any, slot: Any) -> Any:
-    """Writes new [B, T, G, K] into slots [B, S, G, K] from `slot` on."""
-    return ops.slice_update(slots, (0, slot, 0, 0), ops.cast(new, slots.dtype))
+    """Writes new [B, G, T, K] into slots [B, G, S, K] from `slot` on."""
+    return ops.slice_update(slots, (0, 0, slot, 0), ops.cast(new, slots.dtype))
