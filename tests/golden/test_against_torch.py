@@ -12,6 +12,7 @@ import tensorflow as tf
 torch = pytest.importorskip("torch")
 
 from golden import reference  # noqa: E402
+
 from t2t.layers.attention import Attention, attention_mask  # noqa: E402
 from t2t.layers.blocks import Block, BlockShape  # noqa: E402
 from t2t.layers.norm import make_norm  # noqa: E402
