@@ -95,7 +95,7 @@ def train(
     source = config_lib.build("batches")(
         problem, "train", data_dir=data_dir, seed=options.seed, multiple_of=multiple
     )
-    step = _make_step(config, problem, options, step_options, strategy)
+    step = make_step(config, problem, options, step_options, strategy)
     beginning = source.state()
     first = next(source)
     source.restore(beginning)
@@ -144,7 +144,7 @@ def train(
     return result
 
 
-def _make_step(
+def make_step(
     config: Config,
     problem: Any,
     options: ExperimentOptions,
