@@ -34,6 +34,7 @@ class TransformerEncoder(keras.Model):
     """
 
     FEATURES = {"inputs": "text", "label": "label"}
+    PROMPT = "inputs"
     JIT = True
 
     def __init__(
