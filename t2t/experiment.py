@@ -102,19 +102,18 @@ def train(
     needed = memory.footprint(step, first)
     memory.check(needed, memory.available())
 
-    run = create(output_dir, config, data_dir=data_dir)
+    # Of several workers the chief writes the run; the others keep notes in its folder.
+    worker = devices.worker_number(strategy)
+    root = Path(output_dir)
+    own = root / "workers" / str(worker) if worker else root
+    run = create(own, config, data_dir=data_dir)
     problem.save_vocabularies(run.vocabularies)
-    store = Checkpoints(run.checkpoints, keep=options.keep_checkpoint_max)
-    start = 0
-    restored = store.restore(step.variables())
-    if restored is not None:
-        start, state = restored
-        source.restore(state["source"])
-        say(f"going on from step {start} in {run.path}")
-    elif warm_start_from:
-        loaded, left = checkpoints.warm_start(step.variables(), warm_start_from)
-        say(f"warm start from {warm_start_from}: {len(loaded)} arrays loaded, "
-            f"{len(left)} not" + (f" (such as {left[0]})" if left else ""))  # fmt: skip
+    store = Checkpoints(
+        RunFolder(root).checkpoints,
+        keep=options.keep_checkpoint_max,
+        write=worker == 0,
+    )
+    start = _restore(store, step, source, warm_start_from)
     rows, slots = _shape_of(first)
     say(
         f"{config.knob('model')} on {config.knob('problem')}: "
@@ -124,7 +123,7 @@ def train(
     )
     log = MetricsLog(run, after_step=start)
     callbacks = []
-    if schedule == "train_and_evaluate":
+    if schedule == "train_and_evaluate" and worker == 0:
         evaluation = Evaluation(
             config, problem, step.model, run, log, store,
             data_dir=data_dir, jit=step.jit, average=lambda: step.ema,
@@ -142,6 +141,26 @@ def train(
     else:
         say(f"{result.reason} at step {result.step}: {run.path}")
     return result
+
+
+def _restore(
+    store: Checkpoints, step: Step, source: Any, warm_start_from: str | None
+) -> int:
+    """The step to go on from: of the newest checkpoint, or 0 after a warm start."""
+    restored = store.restore(step.variables())
+    if restored is not None:
+        start, state = restored
+        source.restore(state["source"])
+        say(f"going on from step {start} in {store.folder.parent}")
+        return start
+    if warm_start_from:
+        loaded, left = checkpoints.warm_start(step.variables(), warm_start_from)
+        such = f" (such as {left[0]})" if left else ""
+        say(
+            f"warm start from {warm_start_from}: {len(loaded)} arrays loaded, "
+            f"{len(left)} not{such}"
+        )
+    return 0
 
 
 def make_step(

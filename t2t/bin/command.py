@@ -64,7 +64,7 @@ class Command:
     def call(
         self, main: Callable[[Any, list[str]], int | None], arguments: Sequence[str]
     ) -> int:
-        """The exit status of the command for these arguments; it may be called again."""
+        """The exit status for these arguments; it may be called again."""
         if not arguments:
             print(self.usage(), file=sys.stderr)
             return USER_ERROR
@@ -158,7 +158,8 @@ def load_tensorflow() -> None:
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
-        tf.config.list_logical_devices()  # what it says, it says now
+        if "TF_CONFIG" not in os.environ:  # a worker must join its cluster first
+            tf.config.list_logical_devices()  # what it says, it says now
         import keras  # noqa: F401
 
 

@@ -122,10 +122,11 @@ class Checkpoints:
     Args:
       folder: made when missing.
       keep: how many to keep, besides the best one.
+      write: whether this process writes; of several workers one does.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 5) -> None:
-        self.folder, self.keep = folder, max(keep, 1)
+    def __init__(self, folder: Path, *, keep: int = 5, write: bool = True) -> None:
+        self.folder, self.keep, self.write = folder, max(keep, 1), write
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
@@ -147,6 +148,8 @@ class Checkpoints:
           block: wait until the file is in its place.
         """
         self.wait()
+        if not self.write:
+            return
         arrays = {name: np.array(v) for name, v in variables.items()}
         meta = {"version": VERSION, "step": step, "count": len(arrays), "state": state}
         encoded = np.frombuffer(json.dumps(meta).encode(), np.uint8)

@@ -26,6 +26,8 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
       ValueError: for an unknown name.
     """
+    if name == "multiworker":  # first of all: it must meet an unused TensorFlow
+        return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto":
         name = "mirrored" if len(gpus) > 1 else "none"
@@ -34,8 +36,6 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
         return _mirrored(tuple(device.name for device in devices))
-    if name == "multiworker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
@@ -53,16 +53,13 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(list(devices))
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run folder."""
+def worker_number(strategy: tf.distribute.Strategy) -> int:
+    """Which of several workers this process is; 0 is the chief, and the only one."""
     resolver = strategy.cluster_resolver
-    if resolver is None or resolver.task_type is None:
-        return True
-    return resolver.task_type == "chief" or (
-        resolver.task_type == "worker"
-        and resolver.task_id == 0
-        and "chief" not in resolver.cluster_spec().as_dict()
-    )
+    if resolver is None or resolver.task_type in (None, "chief"):
+        return 0
+    first = "chief" in resolver.cluster_spec().as_dict()
+    return int(resolver.task_id or 0) + first
 
 
 def default_dtype() -> str:
