@@ -10,12 +10,14 @@ from t2t.run.folder import RunFolder, write_text
 from t2t.run.log import read_records
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 520, 240, 56, 28
+LETTER = 6.5  # about how wide a letter of a legend is, in pixels
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280", "#4a5568")
 
 # Curves of the report: title, the values drawn in it.
 CHARTS = (
     ("Loss", ("loss",)),
-    ("Scores of decodes", ("bleu", "chrf", "sequence_accuracy", "accuracy")),
+    ("BLEU and chrF", ("bleu", "chrf")),
+    ("Accuracy", ("accuracy", "sequence_accuracy")),
     ("Learning rate", ("learning_rate",)),
     ("Targets per second", ("targets_per_second",)),
 )
@@ -97,12 +99,13 @@ def _chart(title: str, names: tuple[str, ...], records: list[dict[str, Any]]) ->
         drawn.append(
             f"<line x1='{LEFT}' x2='{WIDTH - 8}' y1='{y:.1f}' y2='{y:.1f}' "
             f"stroke='#e2e8f0'/><text x='{LEFT - 6}' y='{y + 4:.1f}' "
-            f"text-anchor='end'>{value:.3g}</text>"
+            f"text-anchor='end'>{_short(value)}</text>"
         )
     drawn.append(
         f"<text x='{WIDTH - 8}' y='{HEIGHT - 8}' text-anchor='end'>"
         f"step {right:.0f}</text>"
     )
+    legend = LEFT + 30 + LETTER * len(title)
     for i, (name, line) in enumerate(lines.items()):
         colour = COLOURS[i % len(COLOURS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in line))
@@ -116,13 +119,19 @@ def _chart(title: str, names: tuple[str, ...], records: list[dict[str, Any]]) ->
                 for x, y in (place(*p) for p in line)
             ]
         drawn.append(
-            f"<text x='{LEFT + 90 + 130 * i}' y='14' style='fill:{colour}'>"
+            f"<text x='{legend}' y='14' style='fill:{colour}'>"
             f"{html.escape(name)}</text>"
         )
+        legend += 18 + LETTER * len(name)
     return (
         f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}' "
         f"role='img'>{''.join(drawn)}</svg>"
     )
+
+
+def _short(value: float) -> str:
+    """6453.2 -> '6.45k': what fits beside an axis."""
+    return f"{value / 1000:.3g}k" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _decodes(record: dict[str, Any]) -> str:
