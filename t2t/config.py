@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util  # noqa: F401  gin 0.5.0 uses it without importing it
+import inspect
 import os
 import re
 import tokenize
@@ -26,9 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import gin
+from gin import config as gin_config
 from gin import config_parser
 
-from t2t import registry
+from t2t import knobs, registry
 
 KNOB = re.compile(r"[A-Za-z_]\w*$")
 BINDING = re.compile(r"([A-Za-z_][\w.]*)\.([A-Za-z_]\w*)$")
@@ -155,7 +157,7 @@ class Config:
     # -- checking and using ----------------------------------------------------------
 
     def check(self) -> None:
-        """Every `%knob` that is used must be set.
+        """Every `%knob` that is used must be set, every value one that it may have.
 
         Raises:
           ConfigError: naming the knob and the binding that uses it.
@@ -167,6 +169,18 @@ class Config:
                         f"{selector}.{argument} uses the knob {name!r}, which is not "
                         f"set.{registry.close_to(name, self.knobs)}"
                     )
+        values = {}
+        for (selector, argument), value in self.bindings.items():
+            target, name = f"{selector}.{argument}", f"{selector}.{argument}"
+            if isinstance(value, Reference) and value.text.startswith("%"):
+                name = value.text[1:]
+                value = self.knob(name)
+            if not isinstance(value, Reference):
+                values[target] = value
+                if fault := knobs.fault(target, value, name=name):
+                    raise ConfigError(fault)
+        if fault := knobs.misfit(values):
+            raise ConfigError(fault)
 
     def unused_knobs(self) -> set[str]:
         """Knobs that no binding and no other knob uses."""
@@ -210,10 +224,7 @@ class Config:
             try:
                 gin.parse_config(line)
             except (ValueError, TypeError) as error:
-                reason = str(error).strip().splitlines()[0]
-                selector = line.split("=")[0].strip().rsplit(".", 1)[0]
-                hint = registry.close_to(selector, configurables())
-                raise ConfigError(f"{line!r}: {reason}{hint}") from error
+                raise ConfigError(_refused(line, error)) from error
 
 
 def build(name: str) -> Callable[..., Any]:
@@ -223,9 +234,23 @@ def build(name: str) -> Callable[..., Any]:
 
 def configurables() -> list[str]:
     """Names that gin knows, without their modules."""
-    from gin import config as gin_config
-
     return sorted({s.split(".")[-1] for s in gin_config._REGISTRY._selector_map})
+
+
+def _refused(line: str, error: Exception) -> str:
+    """Why gin took no `configurable.argument = value`, with what is close."""
+    selector, _, argument = line.split("=")[0].strip().rpartition(".")
+    found = gin_config._REGISTRY.matching_selectors(selector)
+    if not found:
+        hint = registry.close_to(selector, configurables())
+        return f"there is nothing named {selector!r} to bind.{hint}"
+    target = gin_config._REGISTRY[found[0]].wrapped
+    arguments = list(inspect.signature(target).parameters)
+    if argument in arguments:
+        return f"{line!r}: {str(error).strip().splitlines()[0]}"
+    hint = registry.close_to(argument, arguments)
+    hint = hint or f" It takes {', '.join(arguments) or 'none'}"
+    return f"{line!r}: {selector} has no argument {argument!r}.{hint}"
 
 
 def find_file(name: str) -> Path:
@@ -272,6 +297,11 @@ def load(
     for name in gin_files:
         config.add_file(find_file(name))
     if not hparams_set and not gin_files:
+        if problem:
+            raise ConfigError(
+                f"{problem} suggests no set: give --hparams_set=NAME or "
+                "--gin_file=FILE (`t2t-zoo list hparams_sets` shows the names)"
+            )
         raise ConfigError(
             "no configuration: give --problem=NAME, --hparams_set=NAME or "
             "--gin_file=FILE (`t2t-zoo list` shows the names)"
@@ -287,8 +317,23 @@ def load(
         if not name:
             raise ConfigError(f"no {kind}: give --{kind}=NAME")
         registry.current().declaration(kind, name)
+    _refuse_idle(config, gin_params)
     config.check()
     return config
+
+
+def _refuse_idle(config: Config, gin_params: Sequence[str]) -> None:
+    """Refuses a binding of the user's for a problem or model that is not in use."""
+    zoo = registry.current()
+    for line in gin_params:
+        selector = line.partition("=")[0].strip().rpartition(".")[0].split("/")[-1]
+        for kind in ("problem", "model"):
+            used = zoo.declaration(kind, config.knob(kind)).name
+            if selector in zoo.names(kind) and selector != used:
+                raise ConfigError(
+                    f"--gin_param={line}: the {kind} of this run is {used}, not "
+                    f"{selector}"
+                )
 
 
 def split_knobs(text: str) -> list[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from t2t import registry
 from t2t.bin.command import (
     Command,
     UsageError,
@@ -45,6 +46,7 @@ command = Command(
         "--output_dir=RUN",
         "t2t-zoo list",
     ],
+    knobs="hparams",
 )
 command.string("problem", None, "name of the problem; `t2t-zoo list` shows them")
 command.string("model", None, "name of the model; the set's own by default")
@@ -96,8 +98,6 @@ def _main(values: Any, words: list[str]) -> int | None:
 
 
 def _dispatch(flags: dict[str, Any]) -> int | None:
-    from t2t import registry
-
     schedules = {
         "train": _train,
         "train_and_evaluate": _train,
@@ -134,12 +134,13 @@ def configuration(flags: dict[str, Any]) -> Any:
     for name in KNOB_FLAGS:
         if flags[name] is not None:
             loaded.set_knob(name, flags[name])
-    problem = loaded.knob("problem")
+    problem = registry.current().declaration("problem", loaded.knob("problem")).name
     for name in FILE_FLAGS:
         if flags[name] is not None:
             # The run may be gone on with from another folder.
             paths = ",".join(str(Path(p).absolute()) for p in flags[name].split(","))
             loaded.bindings[problem, name] = paths
+    loaded.check()
     return loaded
 
 
