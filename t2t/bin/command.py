@@ -32,10 +32,14 @@ class Command:
       name: as installed, such as 't2t-trainer'.
       summary: one line for --help.
       examples: the most likely uses, shown by --help and when nothing is given.
+      knobs: the flag, if any, that takes `name=value` pairs.
     """
 
-    def __init__(self, name: str, summary: str, examples: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, summary: str, examples: Sequence[str], *, knobs: str = ""
+    ) -> None:
         self.name, self.summary, self.examples = name, summary, examples
+        self.knobs = knobs
         self.values = flags.FlagValues()
         self._boolean("help", False, "show this help")
 
@@ -72,6 +76,8 @@ class Command:
         try:
             # For absl the first word is the program's name.
             words = self.values([self.name, *_boolean_words(arguments)])[1:]
+        except flags.UnrecognizedFlagError as error:
+            return self._fail(self._unknown(error.flagname))
         except flags.Error as error:
             return self._fail(str(error).strip().splitlines()[0])
         if self.values["help"].value:
@@ -111,6 +117,12 @@ class Command:
                 flag.help or "", 78, initial_indent="      ", subsequent_indent="      "
             )
         return "\n".join(lines)
+
+    def _unknown(self, flag: str) -> str:
+        hint = registry.close_to(flag, self.values)
+        if self.knobs:
+            hint += f" Knobs are given as --{self.knobs}={flag}=VALUE"
+        return f"there is no flag --{flag}.{hint}"
 
     def _fail(self, line: str) -> int:
         print(f"{self.name}: {line}", file=sys.stderr)

@@ -22,6 +22,7 @@ command = Command(
         "t2t-decoder --output_dir=RUN --decode_interactive",
         "t2t-decoder --output_dir=RUN < FILE",
     ],
+    knobs="decode_hparams",
 )
 command.string("output_dir", None, "the run folder")
 command.string("checkpoint_path", None, "the best or newest one by default")
@@ -58,6 +59,10 @@ def _main(values: Any, words: list[str]) -> None:
     for name in ("decode_from_file", "score_file"):
         if flags[name] and not Path(flags[name]).is_file():
             raise UsageError(f"--{name}: there is no file {flags[name]!r}")
+    if flags["decode_to_file"] and not Path(flags["decode_to_file"]).parent.is_dir():
+        raise UsageError(
+            f"--decode_to_file={flags['decode_to_file']}: there is no such folder"
+        )
     folder, _ = open_run(flags["output_dir"])
     path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
     if not ways and not flags["decode_interactive"] and sys.stdin.isatty():

@@ -15,6 +15,7 @@ command = Command(
         "t2t-eval --output_dir=RUN --eval_use_test_set",
         "t2t-eval --output_dir=RUN --checkpoint_path=RUN/checkpoints/FILE --json",
     ],
+    knobs="decode_hparams",
 )
 command.string("output_dir", None, "the run folder")
 command.string("data_dir", None, "where the data are; where the run was trained from")

@@ -112,6 +112,8 @@ def refuse_another(folder: str | Path, after: Config) -> None:
       RunError: naming the first difference.
     """
     run = RunFolder(Path(folder))
+    if run.path.exists() and not run.path.is_dir():
+        raise RunError(f"--output_dir={folder} is a file: name a folder for the run")
     if not run.config.exists():
         return
     before = Config()
