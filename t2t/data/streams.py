@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from t2t import registry
 from t2t.data.records import Encoded
 from t2t.data.shards import Shards
 
@@ -116,11 +117,21 @@ class StoredExamples:
 
 
 class GeneratedExamples:
-    """Examples made on the fly; example n is a pure function of (seed, split, n)."""
+    """Examples made on the fly; example n is a pure function of (seed, split, n).
+
+    Raises:
+      ValueError: for a split that the problem has not.
+    """
 
     def __init__(
         self, problem: Problem, split: str, *, seed: int, limit: int | None = None
     ) -> None:
+        if split not in problem.SPLITS:
+            hint = registry.close_to(split, problem.SPLITS)
+            raise ValueError(
+                f"{problem.name} has no split {split!r}.{hint} "
+                f"Splits: {', '.join(problem.SPLITS)}"
+            )
         self._problem, self._split, self._limit = problem, split, limit
         self._rng_key = _key(seed, split)
         self.size = limit
