@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -113,7 +114,7 @@ def read(path: Path) -> Iterator[str]:
                 if number == 1:
                     line = line.removeprefix(_BOM)
                 yield _decoded(line.rstrip(b"\r\n"), path, number)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UnreadableFile(f"{path} is a damaged gz file: {error}") from None
 
 
@@ -125,7 +126,7 @@ def count(path: str | Path) -> int:
             while block := file.read(BLOCK):
                 total += block.count(b"\n")
                 last = block[-1:]
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UnreadableFile(f"{path} is a damaged gz file: {error}") from None
     return total + (last != b"\n")
 
