@@ -5,6 +5,8 @@ No TensorFlow here: t2t-datagen and its workers start fast.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,14 +60,31 @@ def generate_data(
         print(f"{problem.name} makes its data on the fly: no shards", file=sys.stderr)
         return
     temporary = Path(tmp_dir) if tmp_dir else Path(data_dir) / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
-    manifest = generate(
-        problem, Path(data_dir), temporary, processes=processes, seed=seed
-    )
+    with _nothing_left(Path(data_dir), temporary):
+        manifest = generate(
+            problem, Path(data_dir), temporary, processes=processes, seed=seed
+        )
     counts = ", ".join(
         f"{split} {record['examples']:,}" for split, record in manifest.splits.items()
     )
     print(f"{problem.name} in {data_dir}: {counts} examples", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _nothing_left(data_dir: Path, downloads: Path) -> Iterator[None]:
+    """A folder that was made for data which then cannot be had goes again.
+
+    It stays when something was downloaded, or when a split was finished.
+    """
+    made = [p for p in (data_dir, *data_dir.parents) if not p.exists()]
+    try:
+        yield
+    except Exception:
+        finished = any(data_dir.glob("*.array_record"))
+        downloaded = downloads.is_dir() and any(downloads.iterdir())
+        if made and not finished and not downloaded:
+            shutil.rmtree(made[-1], ignore_errors=True)
+        raise
 
 
 def ready_data(
