@@ -48,6 +48,27 @@ class EvaluationOptions:
     early_stopping_minimize: bool = True
 
 
+# What `Losses` gives for the models of the house; others name theirs in METRICS.
+OF_LOSSES = ("loss", "accuracy", "cross_entropy", "perplexity", "bits_per_byte")
+
+
+def check_metric(options: EvaluationOptions, problem: Any, model: Any) -> None:
+    """Refuses an early-stopping metric that no evaluation will give.
+
+    Raises:
+      ValueError: naming those that there are.
+    """
+    names = [*OF_LOSSES, *getattr(model, "METRICS", ())]
+    if options.decode_examples:
+        names += problem.METRICS
+    name = options.early_stopping_metric
+    if name not in names:
+        raise ValueError(
+            f"eval_early_stopping_metric={name!r} is none of this problem's."
+            f"{registry.close_to(name, names)} Metrics: {', '.join(names)}"
+        )
+
+
 class Losses:
     """A model's loss and metrics over batches, compiled once.
 

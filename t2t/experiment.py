@@ -25,6 +25,7 @@ from t2t.evaluate import (
     EvaluationOptions,
     Losses,
     averaged,
+    check_metric,
     decode_split,
     one_pass,
     save_decodes,
@@ -106,14 +107,16 @@ def train(
     worker = devices.worker_number(strategy)
     root = Path(output_dir)
     own = root / "workers" / str(worker) if worker else root
-    run = create(own, config, data_dir=data_dir)
-    problem.save_vocabularies(run.vocabularies)
+    if schedule == "train_and_evaluate":
+        check_metric(config_lib.build("evaluation")(), problem, step.model)
     store = Checkpoints(
         RunFolder(root).checkpoints,
         keep=options.keep_checkpoint_max,
         write=worker == 0,
     )
     start = _restore(store, step, source, warm_start_from)
+    run = create(own, config, data_dir=data_dir)
+    problem.save_vocabularies(run.vocabularies)
     rows, slots = _shape_of(first)
     say(
         f"{config.knob('model')} on {config.knob('problem')}: "

@@ -120,14 +120,13 @@ class Checkpoints:
     """The checkpoints of one run: written behind training's back, the last N kept.
 
     Args:
-      folder: made when missing.
+      folder: made with the first checkpoint.
       keep: how many to keep, besides the best one.
       write: whether this process writes; of several workers one does.
     """
 
     def __init__(self, folder: Path, *, keep: int = 5, write: bool = True) -> None:
         self.folder, self.keep, self.write = folder, max(keep, 1), write
-        folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
         self._writer: threading.Thread | None = None
@@ -202,6 +201,7 @@ class Checkpoints:
         path = path_of(self.folder, step)
         temporary = path.with_suffix(".npz.tmp")
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with open(temporary, "wb") as file:
                 # np.savez types its keywords too narrowly for a dict of arrays.
                 np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -130,9 +130,9 @@ def test_half_written_files_are_ignored_and_removed(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_is_raised(tmp_path: Path) -> None:
-    folder = tmp_path / "gone"
+    folder = tmp_path / "a file"
     store = Checkpoints(folder)
-    folder.rmdir()
+    folder.write_text("in the folder's place")
     with pytest.raises(OSError):
         store.save(1, _variables(), {}, block=True)
     store.wait()  # and once only
