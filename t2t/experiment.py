@@ -133,6 +133,8 @@ def train(
             split="test" if test_set else "dev",
         )  # fmt: skip
         callbacks.append(loop.Callback(evaluation, evaluation.options.frequency))
+        if evaluation.missed(start, config.knob("train_steps")):
+            evaluation(start)
     result: loop.Result = config_lib.build("train")(
         step, source, store, log=log, start=start, callbacks=callbacks
     )
@@ -211,7 +213,19 @@ class Evaluation:
         self.data_dir, self.average, self.split = data_dir, average, split
         self.losses = Losses(problem, model, jit=jit)
         self.decoder = Decoder(problem, model, max_length=config.knob("max_length"))
+        self.sign = 1 if self.options.early_stopping_minimize else -1
         self.best: tuple[int, float] | None = None
+        found = checkpoints.best(store.folder)
+        if found is not None and found[1] == self.options.early_stopping_metric:
+            self.best = (found[0], self.sign * found[2])
+
+    def missed(self, start: int, last: int) -> bool:
+        """Whether a run that goes on from `start` was killed before evaluating there.
+
+        A checkpoint is saved before its evaluation, which may name it the best.
+        """
+        due = start % self.options.frequency == 0 or start == last
+        return start > 0 and due and not self.log.holds(start, self.split)
 
     def __call__(self, step: int) -> bool:
         """Evaluates; True when training should stop."""
@@ -219,9 +233,11 @@ class Evaluation:
             values = self.evaluate(step)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         say(f"{self.split} at step {step}: {shown}")
+        stops = self._judge(step, values)
+        # Last, since it says that all this is done.
         self.log.write(step, values, split=self.split)
         write_report(self.run)
-        return self._judge(step, values)
+        return stops
 
     def evaluate(self, step: int) -> dict[str, float]:
         """{'loss', …, 'bleu', …} of the split."""
@@ -248,8 +264,7 @@ class Evaluation:
                 f"eval_early_stopping_metric={name!r} is none of this problem's: "
                 f"{', '.join(values)}"
             )
-        sign = 1 if options.early_stopping_minimize else -1
-        value = sign * values[name]
+        value = self.sign * values[name]
         if self.best is None or value < self.best[1] - options.early_stopping_delta:
             self.best = (step, value)
             self.store.mark_best(step, name, values[name])

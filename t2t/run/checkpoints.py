@@ -66,8 +66,15 @@ def resolve(place: str | Path) -> Path:
 
 def best_step(folder: Path) -> int | None:
     """The step that `Checkpoints.mark_best` named, if any."""
+    found = best(folder)
+    return None if found is None else found[0]
+
+
+def best(folder: Path) -> tuple[int, str, float] | None:
+    """(step, metric, value) that `Checkpoints.mark_best` was given last, if any."""
     try:
-        return int(json.loads((folder / "best.json").read_text())["step"])
+        found = json.loads((folder / "best.json").read_text())
+        return int(found["step"]), found["metric"], float(found["value"])
     except (OSError, ValueError, KeyError):
         return None
 

@@ -41,6 +41,7 @@ class MetricsLog:
         import tensorflow as tf
 
         kept = [r for r in read_records(run.metrics) if r["step"] <= after_step]
+        self._kept = {(r["step"], r["split"]) for r in kept}
         write_text(run.metrics, "".join(json.dumps(r) + "\n" for r in kept))
         self._seconds = kept[-1]["seconds"] if kept else 0.0
         self._began = time.monotonic()
@@ -48,6 +49,10 @@ class MetricsLog:
         self._summary = tf.summary
         self._writers: dict[str, Any] = {}
         self._events = run.events
+
+    def holds(self, step: int, split: str) -> bool:
+        """Whether an earlier start of the run has written this record."""
+        return (step, split) in self._kept
 
     @property
     def seconds(self) -> float:
