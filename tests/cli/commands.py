@@ -62,6 +62,9 @@ def call(line: str, *, stdin: bytes = b"") -> Answer:
     ):
         patch.setattr(registry, "_registry", None)
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        # One core: data are encoded here, no processes are started.
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+        patch.setattr(os, "cpu_count", lambda: 1)
         patch.delenv("T2T_TRACEBACK", raising=False)
         status = module.command.call(module._main, arguments)
     return Answer(status, out.getvalue(), err.getvalue())
