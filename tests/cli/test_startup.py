@@ -1,0 +1,67 @@
+"""Starting costs no TensorFlow where none is needed, and nothing says too much."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from commands import MODULES, arguments_of, environment, process
+
+HEAVY = {"tensorflow", "keras", "jax", "torch", "sentencepiece", "matplotlib"}
+
+
+def imported(line: str) -> tuple[set[str], int]:
+    """Top-level packages that a command imports, and its exit status."""
+    python, *rest = arguments_of(line)
+    done = subprocess.run(
+        [python, "-X", "importtime", *rest],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    named = (
+        line.rsplit("|", 1)[-1] for line in done.stderr.splitlines() if "|" in line
+    )
+    return {name.strip().split(".")[0] for name in named}, done.returncode
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"{name} --help" for name in MODULES),
+        "t2t-trainer --registry_help",
+        "t2t-zoo list",
+        "t2t-zoo show transformer",
+        "t2t-zoo show transformer_base",
+        "t2t-zoo show translate_ende_interface",
+    ],
+)
+def test_what_only_prints_imports_nothing_heavy(line: str) -> None:
+    modules, status = imported(line)
+    assert status == 0
+    assert "absl" in modules  # so that an empty set means nothing
+    assert not modules & HEAVY
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_bare_command_says_how_it_is_used(name: str) -> None:
+    modules, status = imported(name)
+    assert status == 2
+    assert not modules & HEAVY
+    answer = process(name)
+    assert answer.out == ""
+    usage, *examples = answer.err.splitlines()
+    assert usage.startswith(f"usage: {name} ")
+    assert len(examples) == 3
+    assert all(line.startswith("  t2t-") for line in examples)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, t2t; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+    )
+    modules = {name.split(".")[0] for name in done.stdout.split()}
+    assert "t2t" in modules
+    assert not modules & HEAVY
