@@ -1,7 +1,7 @@
 """What values the bindings of the house may have: told before anything is made.
 
 A target is `configurable.argument`; `*.argument` stands for the argument of any.
-The parts check again what they alone can know.
+This is the one list of choices: the parts look theirs up with `check_choice`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ CHOICES = {
     "blocks.position": ("sinusoid", "learned", "rotary", "relative", "none"),
     "blocks.activation": ("relu", "gelu", "silu", "swiglu", "geglu", "reglu"),
 }  # fmt: skip
+# Factors of a learning-rate schedule; `t2t.optimizers.schedules` has their formulas.
 FACTORS = (
     "constant", "linear_warmup", "linear_decay", "rsqrt_decay",
     "rsqrt_normalized_decay", "rsqrt_hidden_size", "single_cycle_cos_decay",
@@ -75,6 +76,29 @@ def fault(target: str, value: Any, *, name: str) -> str:
         faults = (_choice(name, f.strip(), FACTORS) for f in str(value).split("*"))
         return next(filter(None, faults), "")
     return ""
+
+
+def check_choice(target: str, value: str) -> None:
+    """Refuses a value that is none of the target's choices.
+
+    Raises:
+      ValueError: naming the choices and what is close.
+    """
+    wrong = _choice(target.rsplit(".", 1)[-1], value, CHOICES[target])
+    if wrong:
+        raise ValueError(wrong)
+
+
+def check_factors(schedule: str) -> None:
+    """Refuses a schedule with an unknown factor.
+
+    Raises:
+      ValueError: naming the factors and what is close.
+    """
+    for factor in schedule.split("*"):
+        wrong = _choice("learning_rate.schedule", factor.strip(), FACTORS)
+        if wrong:
+            raise ValueError(wrong)
 
 
 def misfit(values: Mapping[str, Any]) -> str:

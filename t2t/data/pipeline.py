@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2t import registry
+from t2t import knobs, registry
 from t2t.data.batching import Batcher, Packed, Rows
 from t2t.data.shards import Shards
 from t2t.data.streams import GeneratedExamples, Mixture, StoredExamples, Stream
@@ -21,7 +21,6 @@ from t2t.sources import Batch
 if TYPE_CHECKING:
     from t2t.problems.problem import Problem
 
-BATCHINGS = ("auto", "packed", "buckets", "examples")
 GENERATED_EVAL = 1_000  # examples in one pass over a generated problem
 
 
@@ -99,11 +98,7 @@ def batches(
 
 def _choose(problem: Problem, batching: str) -> str:
     """The batching to use: 'auto' decided, an impossible one refused."""
-    if batching not in BATCHINGS:
-        raise ValueError(
-            f"batching={batching!r} is none of {', '.join(BATCHINGS)}."
-            + registry.close_to(batching, BATCHINGS)
-        )
+    knobs.check_choice("batches.batching", batching)
     features = problem.offered()
     other = next((n for n, f in features.items() if f.kind != "text"), None)
     if batching == "auto":

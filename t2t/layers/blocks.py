@@ -12,12 +12,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from t2t import registry
+from t2t import knobs, registry
 from t2t.layers.attention import Attention
 from t2t.layers.dropout import Dropout, current_seed, random_seed
 from t2t.layers.feed_forward import FeedForward
 from t2t.layers.norm import make_norm
-from t2t.layers.position import POSITIONS, LearnedPositions, RelativeBias, sinusoids
+from t2t.layers.position import LearnedPositions, RelativeBias, sinusoids
 
 
 @registry.configurable("blocks")
@@ -41,14 +41,8 @@ class BlockShape:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        if self.norm_position not in ("pre", "post"):
-            raise ValueError(
-                f"norm_position is 'pre' or 'post', not {self.norm_position!r}"
-            )
-        if self.position not in POSITIONS:
-            raise ValueError(
-                f"position is one of {', '.join(POSITIONS)}, not {self.position!r}"
-            )
+        for name in ("norm", "norm_position", "position", "activation"):
+            knobs.check_choice(f"blocks.{name}", getattr(self, name))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from t2t import knobs
 from t2t.layers.dropout import Dropout
 
 ACTIVATIONS = {"relu": ops.relu, "gelu": ops.gelu, "silu": ops.silu}
@@ -33,11 +34,7 @@ class FeedForward(keras.layers.Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if activation not in (*ACTIVATIONS, *GATED):
-            raise ValueError(
-                f"activation is one of {', '.join((*ACTIVATIONS, *GATED))}, "
-                f"not {activation!r}"
-            )
+        knobs.check_choice("blocks.activation", activation)
         self.gated = activation in GATED
         self.activation = ACTIVATIONS[GATED.get(activation, activation)]
         bias = not self.gated

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import keras
 
+from t2t import knobs
+
 EPSILON = 1e-6
 
 
 def make_norm(kind: str, *, name: str) -> keras.layers.Layer:
     """The norm called `kind`: 'layer', 'rms' or 'none'."""
+    knobs.check_choice("blocks.norm", kind)
     if kind == "layer":
         return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)
     if kind == "rms":
         return keras.layers.RMSNormalization(epsilon=EPSILON, name=name)
-    if kind == "none":
-        return keras.layers.Identity(name=name)
-    raise ValueError(f"norm is 'layer', 'rms' or 'none', not {kind!r}")
+    return keras.layers.Identity(name=name)

@@ -11,8 +11,6 @@ from typing import Any
 import keras
 from keras import ops
 
-POSITIONS = ("sinusoid", "learned", "rotary", "relative", "none")
-
 
 def sinusoids(positions: Any, size: int) -> Any:
     """Sines beside cosines at geometric wavelengths, [B, T] -> [B, T, size].

@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import keras
 
-from t2t import registry
+from t2t import knobs, registry
 from t2t.optimizers.schedules import LearningRate, Schedule
-
-NAMES = ("adam", "adamw", "adafactor", "lion", "sgd", "momentum")
 
 
 @registry.configurable("optimizer")
@@ -35,6 +33,7 @@ def make_optimizer(
     Raises:
       ValueError: for an unknown name.
     """
+    knobs.check_choice("optimizer.name", name)
     rate = Schedule(learning_rate or LearningRate())
     decay = weight_decay or None
     adam = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
@@ -50,9 +49,4 @@ def make_optimizer(
         )
     if name == "sgd":
         return keras.optimizers.SGD(rate)
-    if name == "momentum":
-        return keras.optimizers.SGD(rate, momentum=momentum, nesterov=True)
-    raise ValueError(
-        f"there is no optimizer {name!r}.{registry.close_to(name, NAMES)} "
-        f"Optimizers: {', '.join(NAMES)}"
-    )
+    return keras.optimizers.SGD(rate, momentum=momentum, nesterov=True)

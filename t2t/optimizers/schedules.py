@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from t2t import registry
+from t2t import knobs, registry
 
 
 @registry.configurable("learning_rate")
@@ -34,12 +34,7 @@ class LearningRate:
     hidden_size: int = 512
 
     def __post_init__(self) -> None:
-        for name in self.factors:
-            if name not in FACTORS:
-                raise ValueError(
-                    f"a learning-rate schedule has no factor {name!r}."
-                    f"{registry.close_to(name, FACTORS)} Factors: {', '.join(FACTORS)}"
-                )
+        knobs.check_factors(self.schedule)
 
     @property
     def factors(self) -> list[str]:

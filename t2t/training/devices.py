@@ -12,9 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from t2t import registry
-
-STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
+from t2t import knobs
 
 
 def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
@@ -26,6 +24,7 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
       ValueError: for an unknown name.
     """
+    knobs.check_choice("experiment.strategy", name)
     if name == "multiworker":  # first of all: it must meet an unused TensorFlow
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
@@ -36,15 +35,10 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
         return _mirrored(tuple(device.name for device in devices))
-    if name == "tpu":
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
-        tf.config.experimental_connect_to_cluster(resolver)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
-        return tf.distribute.TPUStrategy(resolver)
-    raise ValueError(
-        f"there is no strategy {name!r}.{registry.close_to(name, STRATEGIES)} "
-        f"Strategies: {', '.join(STRATEGIES)}"
-    )
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import kit
 import numpy as np
 import pytest
 
-from t2t.layers.position import POSITIONS
+from t2t import knobs
 from t2t.sources import Batch
 
 DECODERS = kit.models(method="decode_step")
@@ -22,7 +22,7 @@ CASES = [
         (name, {"position": position, "window": window, "num_kv_heads": heads})
         for name in WITH_BLOCKS
         for position, window, heads in itertools.product(
-            POSITIONS, (None, 3), (None, 1)
+            knobs.CHOICES["blocks.position"], (None, 3), (None, 1)
         )
         if (heads is None) == (window is None)  # half of the product is enough
     ),

@@ -82,10 +82,10 @@ def test_feed_forward(activation: str) -> None:
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: FeedForward(4, filter_size=4, activation="rely"), "swiglu.*'rely'"),
+        (lambda: FeedForward(4, filter_size=4, activation="rely"), "'rely'.*swiglu"),
         (lambda: make_norm("batch", name="n"), "'batch'"),
         (lambda: BlockShape(4, 4, 2, norm_position="mid"), "'mid'"),
-        (lambda: BlockShape(4, 4, 2, position="rotery"), "rotary.*'rotery'"),
+        (lambda: BlockShape(4, 4, 2, position="rotery"), "'rotery'.*rotary"),
     ],
 )
 def test_knobs_that_do_not_exist(make: Any, words: str) -> None:

@@ -257,7 +257,6 @@ def test_rows_are_a_multiple(folder):
         ({"max_length": 0}, "max_length must be a whole number above 0, not 0"),
         ({"tokens_per_batch": -5}, "tokens_per_batch must be .* not -5"),
         ({"tokens_per_batch": None}, "give tokens_per_batch or examples_per_batch"),
-        ({"examples_per_batch": 3}, "one of them"),
         ({"multiple_of": 0}, "multiple_of must be"),
         ({"prefetch": -1}, "prefetch must be 0 or more"),
         ({"batching": "pakced"}, "Did you mean 'packed'"),

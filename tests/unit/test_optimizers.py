@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from t2t.optimizers.optimizers import NAMES, make_optimizer
+from t2t import knobs
+from t2t.optimizers.optimizers import make_optimizer
 from t2t.optimizers.schedules import LearningRate
 
 
@@ -18,7 +19,7 @@ def _minimise(optimizer: keras.optimizers.Optimizer, steps: int) -> np.ndarray:
     return np.asarray(variable)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", knobs.CHOICES["optimizer.name"])
 def test_by_name(name: str) -> None:
     optimizer = make_optimizer(name, learning_rate=LearningRate(constant=0.02))
     end = _minimise(optimizer, 20)
