@@ -15,15 +15,16 @@ ZOO = ("models", "problems", "hparams")
 EXTRAS = {
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
     "metrics": ["sacrebleu>=2.4"],
-    "plots": ["matplotlib>=3.8"],
+    "tensorboard": ["tensorboard>=2.19"],
     "images": ["scikit-learn>=1.4"],
     "environments": ["gymnasium>=1.0"],
     "jax": ["jax>=0.5"],
     "peers": ["torch>=2.4", "ctranslate2>=4.5"],
 }
-EXTRAS["demo"] = EXTRAS["metrics"] + EXTRAS["plots"]
+EXTRAS["demo"] = EXTRAS["metrics"]
 EXTRAS["test"] = [
-    *EXTRAS["demo"],
+    *EXTRAS["metrics"],
+    *EXTRAS["tensorboard"],
     *EXTRAS["images"],
     *EXTRAS["environments"],
     *EXTRAS["jax"],

@@ -38,17 +38,13 @@ class MetricsLog:
     """
 
     def __init__(self, run: RunFolder, *, after_step: int = 0) -> None:
-        import tensorflow as tf
-
         kept = [r for r in read_records(run.metrics) if r["step"] <= after_step]
         self._kept = {(r["step"], r["split"]) for r in kept}
         write_text(run.metrics, "".join(json.dumps(r) + "\n" for r in kept))
         self._seconds = kept[-1]["seconds"] if kept else 0.0
         self._began = time.monotonic()
         self._file = open(run.metrics, "a", encoding="utf-8")
-        self._summary = tf.summary
-        self._writers: dict[str, Any] = {}
-        self._events = run.events
+        self._events = Events(run.events)
 
     def holds(self, step: int, split: str) -> bool:
         """Whether an earlier start of the run has written this record."""
@@ -68,15 +64,39 @@ class MetricsLog:
         record = {"step": step, "split": split, "seconds": round(self.seconds, 1)}
         self._file.write(json.dumps({**record, **finite}) + "\n")
         self._file.flush()
-        if split not in self._writers:
-            path = str(self._events / split)
-            self._writers[split] = self._summary.create_file_writer(path)
-        with self._writers[split].as_default():
-            for name, value in finite.items():
-                self._summary.scalar(name, value, step=step)
-        self._writers[split].flush()
+        self._events.write(step, finite, split=split)
 
     def close(self) -> None:
         self._file.close()
+        self._events.close()
+
+
+class Events:
+    """TensorBoard's event files, one folder a split.
+
+    Written without TensorBoard, which TensorFlow no longer brings along: a scalar is
+    a rank-0 tensor whose metadata name the plug-in.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+
+        self._tf, self._folder = tf, folder
+        self._writers: dict[str, Any] = {}
+        scalars = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        self._metadata = tf.compat.v1.SummaryMetadata(plugin_data=scalars)
+
+    def write(self, step: int, values: Mapping[str, float], *, split: str) -> None:
+        tf = self._tf
+        if split not in self._writers:
+            path = str(self._folder / split)
+            self._writers[split] = tf.summary.create_file_writer(path)
+        with self._writers[split].as_default():
+            for name, value in values.items():
+                tensor = tf.constant(value, tf.float32)
+                tf.summary.write(name, tensor, step=step, metadata=self._metadata)
+        self._writers[split].flush()
+
+    def close(self) -> None:
         for writer in self._writers.values():
             writer.close()
