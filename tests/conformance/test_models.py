@@ -60,12 +60,12 @@ def _packs(name: str) -> bool:
 @EVERY
 def test_sharding_and_compiling_change_nothing(name: str) -> None:
     """One device, two replicas under XLA and four micro-batches: the same weights."""
-    plain = _trained(_step(name, clip_norm=0.5), name)
-    for other in (
-        {"strategy": "mirrored", "jit": True},
-        {"accumulate": 4},
-    ):
-        _same(plain, _trained(_step(name, clip_norm=0.5, **other), name), 1e-6)
+    clipped: dict[str, Any] = {"clip_norm": 0.5}
+    plain = _trained(_step(name, **clipped), name)
+    replicas = _step(name, strategy="mirrored", jit=True, **clipped)
+    _same(plain, _trained(replicas, name), 1e-6)
+    parts = _step(name, accumulate=4, **clipped)
+    _same(plain, _trained(parts, name), 1e-6)
 
 
 @EVERY

@@ -43,9 +43,8 @@ def _ours(run: Any, variables: list[Any], *inputs: np.ndarray) -> Any:
         tape.watch(tensors)
         output = run(*tensors)
         loss = tf.reduce_sum(output * WANTED[..., : output.shape[-1]])
-    of_inputs, of_variables = tape.gradient(
-        loss, (tensors, [v.value for v in variables])
-    )
+    gradients: Any = tape.gradient(loss, (tensors, [v.value for v in variables]))
+    of_inputs, of_variables = gradients
     return output, of_inputs, of_variables
 
 

@@ -83,7 +83,8 @@ def _losses(folder: Path) -> list[tuple[int, float]]:
 
 def test_resuming_is_bit_identical(tmp_path: Path) -> None:
     whole = Run(tmp_path / "whole")
-    assert whole.train(8) == loop.Result(8, "done", pytest.approx(2.5, abs=1))
+    result = whole.train(8)
+    assert (result.step, result.reason) == (8, "done") and 0 < result.loss < 4
     cut = Run(tmp_path / "cut")
     cut.train(4)
     again = Run(tmp_path / "cut")
