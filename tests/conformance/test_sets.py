@@ -6,6 +6,7 @@ from typing import Any
 
 import kit
 import pytest
+import tensorflow as tf
 
 from t2t import config as config_lib
 from t2t import features as features_lib
@@ -75,7 +76,12 @@ def test_builds_and_steps(name: str) -> None:
     model = build.make_model(config, offered)
     options = config_lib.build("step")()
     step = Step(model, config_lib.build("optimizer"), options=options, jit=False)
-    metrics = step(0, kit.batch(offered))
+    # Once is quicker without a graph.
+    tf.config.run_functions_eagerly(True)
+    try:
+        metrics = step(0, kit.batch(offered))
+    finally:
+        tf.config.run_functions_eagerly(False)
     assert bool(metrics["finite"]) and float(metrics["loss/all"]) > 0
     for part in ("train", "evaluation", "experiment", "batches"):
         assert callable(config_lib.build(part))
