@@ -97,7 +97,9 @@ def train(
             done += 1
             window.add(batch, metrics)
             progress.advance()
-            last = done == steps or bool(received)
+            # Looked at once a step: a signal that comes later ends the next one.
+            signalled = next(iter(received), "")
+            last = done == steps or bool(signalled)
             if done % log_frequency == 0 or last:
                 _check_finite(step, *previous)
                 values = window.values(source, step)
@@ -110,8 +112,8 @@ def train(
                 _check_finite(step, *previous)
                 state = {"source": source.state()}
                 checkpoints.save(done, step.variables(), state, block=last or bool(due))
-            if received:
-                result = dataclasses.replace(result, reason=received[0])
+            if signalled:
+                result = dataclasses.replace(result, reason=signalled)
                 break
             if due:
                 window.pause()
