@@ -281,10 +281,14 @@ def evaluate(
     checkpoint_path: str | None = None,
     split: str = "dev",
     eval_steps: int | None = None,
-    decode_examples: int = 0,
+    decode_examples: int | None = None,
     options: DecodeOptions | None = None,
 ) -> dict[str, float]:
     """Evaluates a run's best or newest checkpoint, or a given one, on a split.
+
+    Args:
+      eval_steps: batches to read, 0 for all; the run's own number by default.
+      decode_examples: sentences to decode, 0 for none; all by default.
 
     Raises:
       RunError, CheckpointError: when there is nothing to evaluate.
@@ -298,9 +302,15 @@ def evaluate(
     source = one_pass(decoder.problem, split, data_dir=data_dir)
     values = losses(source, steps)
     source.close()
-    decodes = decode_split(
-        decoder, split, data_dir=data_dir, limit=decode_examples, options=options
-    )
+    decodes = None
+    if decode_examples != 0:
+        decodes = decode_split(
+            decoder,
+            split,
+            data_dir=data_dir,
+            limit=decode_examples or 0,
+            options=options,
+        )
     if decodes is not None:
         values.update(decodes.scores(decoder.problem.METRICS))
     return values
@@ -328,6 +338,7 @@ def continuous_eval(
                     data_dir=data_dir,
                     checkpoint_path=str(path),
                     split=split,
+                    decode_examples=config.knob("decode_examples"),
                 )
                 shown = "  ".join(f"{n} {v:.4g}" for n, v in values.items())
                 say(f"{split} at step {step}: {shown}")

@@ -23,7 +23,9 @@ command.string("checkpoint_path", None, "the best or newest one by default")
 command.boolean("eval_use_test_set", False, "the test split, not dev")
 command.string("split", None, "any other split of the problem")
 command.integer("eval_steps", 0, "batches to read; 0 for all")
-command.integer("decode_examples", 0, "sentences to decode; 0 for all")
+command.integer(
+    "decode_examples", None, "sentences to decode, 0 for none; all by default"
+)
 command.string("decode_hparams", "", "as of t2t-decoder")
 command.boolean("json", False, "print one JSON object")
 
