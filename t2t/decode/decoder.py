@@ -136,7 +136,10 @@ class Decoder:
         """Ids of a line as the model wants its prompt."""
         feature = self.features[getattr(self.model, "PROMPT", "inputs")]
         assert feature.vocabulary is not None
-        ids = feature.vocabulary.encode(text)
+        try:
+            ids = feature.vocabulary.encode(text)
+        except ValueError as error:
+            raise DecodeError(f"line {number + 1}: {error}") from error
         generates_on = "inputs" not in self.features
         room = self.max_length if generates_on else self.max_length - 1
         if len(ids) > room:
