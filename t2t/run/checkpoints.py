@@ -17,12 +17,14 @@ import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from t2t import registry
+
+if TYPE_CHECKING:
+    import keras
 
 VERSION = 1
 PATTERN = re.compile(r"checkpoint-(\d{8})\.npz$")
