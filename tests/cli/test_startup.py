@@ -44,6 +44,23 @@ def test_what_only_prints_imports_nothing_heavy(line: str) -> None:
     assert not modules & HEAVY
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "t2t-trainer --problem=algorithmic_cpy --output_dir=nowhere",
+        "t2t-trainer --problem=algorithmic_copy --hparams_set=mlp_small "
+        "--output_dir=nowhere",
+        "t2t-decoder --output_dir=nowhere",
+        "t2t-eval --output_dir=nowhere",
+        "t2t-datagen --problem=text2text_file --data_dir=nowhere",
+    ],
+)
+def test_a_wrong_name_is_told_before_anything_heavy(line: str) -> None:
+    modules, status = imported(line)
+    assert status == 2
+    assert not modules & HEAVY
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_a_bare_command_says_how_it_is_used(name: str) -> None:
     modules, status = imported(name)
