@@ -74,8 +74,10 @@ def test_cached_is_uncached(name: str, blocks: dict[str, Any]) -> None:
     kit.randomise(model)
     rng = np.random.default_rng(1)
     prompts = _prompts(model, rng)
-    # Hypothesis 0 goes down its row; hypothesis 1 leaves it at step `fork`.
+    # Hypothesis 1 goes astray at first; then it descends from 0, with a token of its
+    # own after the first `fork`.
     fork = 3
+    astray = np.full(ROWS, 2, np.int32)
     tokens = rng.integers(2, 12, (2, ROWS, LENGTH)).astype(np.int32)
     tokens[1, :, :fork] = tokens[0, :, :fork]
     expected = [_expected(model, prompts, of) for of in tokens]
@@ -83,11 +85,11 @@ def test_cached_is_uncached(name: str, blocks: dict[str, Any]) -> None:
     first, constants, state = model.begin(prompts, width=WIDTH, length=LENGTH)
     ids = np.repeat(kit.array(first)[:, None], WIDTH, axis=1)
     for time in range(LENGTH):
-        # Until the fork both descend from slot 0 of each step, then from their own.
-        parents = np.array([0, 0 if time <= fork else 1])
+        parents = np.array([0, 0 if time == fork + 1 else 1])
         visible = np.zeros((ROWS, WIDTH, LENGTH, WIDTH), bool)
         for w, step in itertools.product(range(WIDTH), range(time + 1)):
-            visible[:, w, step, w if step == time or step > fork else 0] = True
+            descends = 0 if step <= fork < time else w
+            visible[:, w, step, descends] = True
         logits, state = model.decode_step(
             ids.astype("int32"),
             constants,
@@ -97,11 +99,13 @@ def test_cached_is_uncached(name: str, blocks: dict[str, Any]) -> None:
             parents=np.tile(parents, (ROWS, 1)).astype("int32"),
         )
         found = _log_softmax(logits)
-        for w in range(WIDTH):
+        for w in (0, 1) if time > fork else (0,):
             np.testing.assert_allclose(
                 found[:, w], expected[w][:, time], atol=2e-5, err_msg=f"{time} {w}"
             )
-        ids = tokens[:, :, time].T
+        ids = np.stack([tokens[0, :, time], tokens[1, :, time]], axis=1)
+        if time < fork:
+            ids[:, 1] = astray
 
 
 def test_narrow_visibility_is_wide_visibility() -> None:
