@@ -62,7 +62,8 @@ def test_grouped_queries_are_repeated_heads() -> None:
     mask = attention_mask(SEGMENTS, SEGMENTS)
     grouped = Attention(D, num_heads=4, num_kv_heads=2)
     full = Attention(D, num_heads=4)
-    _attend(grouped, X, mask), _attend(full, X, mask)
+    for layer in (grouped, full):
+        _attend(layer, X, mask)
     for name in ("query", "output_projection"):
         getattr(full, name).set_weights(getattr(grouped, name).get_weights())
     for name in ("key", "value"):
