@@ -35,6 +35,11 @@ MODULES = {
 TINY = "--problem=algorithmic_copy --hparams_set=transformer_test --strategy=none"
 KNOBS = "--eval_steps=1 --hparams=decode_examples=2,tokens_per_batch=64,log_frequency=1"
 
+FILE_KNOBS = (
+    "--train_steps=3 --strategy=none --eval_steps=1 "
+    "--hparams=decode_examples=2,tokens_per_batch=128,max_length=32,log_frequency=1"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
@@ -68,6 +73,14 @@ def call(line: str, *, stdin: bytes = b"") -> Answer:
         patch.delenv("T2T_TRACEBACK", raising=False)
         status = module.command.call(module._main, arguments)
     return Answer(status, out.getvalue(), err.getvalue())
+
+
+def trained(answer: Answer, run: Path) -> Path:
+    """The folder of a run that this command made, as it should be."""
+    assert answer.status == 0, answer.err
+    assert (run / "config.gin").is_file()
+    assert list((run / "checkpoints").glob("*.npz"))
+    return run
 
 
 def arguments_of(line: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Runs as a user makes them: trained, stopped, gone on with, decoded, evaluated."""
+"""Runs as a user makes them: trained, stopped, gone on with, evaluated."""
 
 from __future__ import annotations
 
@@ -9,55 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import KNOBS, TINY, Answer, call, process, start
-
-import t2t
-
-FILE_KNOBS = (
-    "--train_steps=3 --strategy=none --eval_steps=1 "
-    "--hparams=decode_examples=2,tokens_per_batch=128,max_length=32,log_frequency=1"
-)
-
-
-def trained(answer: Answer, run: Path) -> Path:
-    assert answer.status == 0, answer.err
-    assert (run / "config.gin").is_file()
-    assert list((run / "checkpoints").glob("*.npz"))
-    return run
+from commands import FILE_KNOBS, KNOBS, TINY, call, process, start, trained
 
 
 def losses(run: Path) -> dict[int, float]:
     records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return {r["step"]: r["loss"] for r in records if r["split"] == "train"}
-
-
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two line-aligned files: a sentence, and its words the other way round."""
-    folder = tmp_path_factory.mktemp("pairs")
-    words = ["ask", "big", "cat", "dog", "eat", "far", "get", "hat", "ink", "jam"]
-    lines = [f"{a} {b} {c}" for a in words for b in words for c in words[:3]]
-    inputs, targets = folder / "a.en", folder / "a.de"
-    inputs.write_text("".join(f"{line}\n" for line in lines))
-    targets.write_text("".join(f"{' '.join(line.split()[::-1])}\n" for line in lines))
-    return inputs, targets
-
-
-@pytest.fixture(scope="session")
-def files_run(
-    pairs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A run on the user's own files, with a small set."""
-    run = tmp_path_factory.mktemp("files") / "run"
-    answer = call(
-        f"t2t-trainer --problem=text2text_files --inputs={pairs[0]} "
-        f"--targets={pairs[1]} --hparams_set=transformer_test {FILE_KNOBS} "
-        f"--gin_param=text2text_files.vocabulary_size=300 --output_dir={run}"
-    )
-    return trained(answer, run)
-
-
-# -- training -----------------------------------------------------------------------
 
 
 def test_sigterm_saves_and_the_run_ends_as_if_undisturbed(tmp_path: Path) -> None:
@@ -229,94 +186,3 @@ def test_a_plug_in_trains_and_decodes_by_its_run_alone(tmp_path: Path) -> None:
     decoded = process(f"t2t-decoder --output_dir={run}", cwd=tmp_path, stdin="1 2\n")
     assert decoded.status == 0, decoded.err
     assert len(decoded.out.splitlines()) == 1
-
-
-# -- decoding -----------------------------------------------------------------------
-
-
-def test_line_n_of_the_output_answers_line_n(files_run: Path, tmp_path: Path) -> None:
-    long = b"cat " * 40
-    lines = [b"cat dog\r", b"", b"eat", long, b"   ", b"big \xff", b"cat dog", b"far"]
-    source, to = tmp_path / "in.txt", tmp_path / "out.txt"
-    source.write_bytes(b"\n".join(lines))  # the last line has no end
-    answer = call(
-        f"t2t-decoder --output_dir={files_run} --decode_from_file={source} "
-        f"--decode_to_file={to}"
-    )
-    assert answer.status == 0, answer.err
-    assert answer.out == ""
-    outputs = to.read_bytes().decode().split("\n")
-    assert outputs.pop() == ""
-    assert len(outputs) == len(lines)
-    assert (outputs[1], outputs[4]) == ("", "")
-    assert outputs[0] == outputs[6]  # CRLF ends a line like LF
-    not_text, cut = sorted(answer.err.splitlines(), reverse=True)
-    assert "line 6 is no UTF-8" in not_text
-    assert "line 4 has " in cut and " tokens: cut to 31" in cut
-    # Each line alone is answered as among the others.
-    decoder = t2t.load(files_run)
-    alone = [
-        decoder.decode([line.decode("utf-8", "replace").strip("\r")])[0]
-        for line in lines
-    ]
-    assert [" ".join(text.splitlines()) for text in alone] == outputs
-
-
-def test_n_best_with_scores(copy_run: Path) -> None:
-    answer = call(
-        f"t2t-decoder --output_dir={copy_run} --decode_hparams="
-        "beam_size=3,return_beams=True,write_beam_scores=True,extra_length=4",
-        stdin=b"1 2 3\n\n4 5\n",
-    )
-    assert answer.status == 0, answer.err
-    first, empty, last = (line.split("\t") for line in answer.out.split("\n")[:3])
-    for columns in (first, last):
-        texts, scores = columns[::2], [float(x) for x in columns[1::2]]
-        assert len(texts) == len(scores) == 3
-        assert scores == sorted(scores, reverse=True)
-    assert empty == ["", "0.000000"] * 3
-
-
-def test_scores_do_not_depend_on_the_neighbours(copy_run: Path, tmp_path: Path) -> None:
-    pairs = ["1 2\t1 2", "3 4 5 6 7 8 9 0 1\t3 4 5 6 7", "5\t5 5 5 5", "5\t"]
-    line = f"t2t-decoder --output_dir={copy_run} --score_file="
-    found = []
-    for i, part in enumerate([pairs, *([pair] for pair in pairs)]):
-        file = tmp_path / f"{i}.tsv"
-        file.write_text("\n".join(part) + "\n")
-        answer = call(line + str(file))
-        assert answer.status == 0, answer.err
-        found.append([float(x) for x in answer.out.splitlines()])
-    together, *alone = found
-    assert len(together) == 4
-    assert all(score < 0 for score in together)
-    np.testing.assert_allclose(together, [x[0] for x in alone], atol=1e-4)
-
-
-def test_interactive_answers_each_line(copy_run: Path) -> None:
-    line = f"t2t-decoder --output_dir={copy_run}"
-    answer = call(f"{line} --decode_interactive", stdin=b"1 2\n3\n")
-    assert answer.status == 0, answer.err
-    assert answer.out == call(line, stdin=b"1 2\n3\n").out
-
-
-def test_a_split_is_decoded(files_run: Path) -> None:
-    manifest = json.loads(
-        (files_run / "data/text2text_files.manifest.json").read_text()
-    )
-    answer = call(
-        f"t2t-decoder --output_dir={files_run} --split=dev "
-        "--decode_hparams=beam_size=1,extra_length=2"
-    )
-    assert answer.status == 0, answer.err
-    assert answer.out.count("\n") == manifest["splits"]["dev"]["examples"]
-
-
-def test_a_run_may_be_moved(files_run: Path, tmp_path: Path) -> None:
-    line = "t2t-decoder --decode_hparams=extra_length=2 --output_dir="
-    moved = shutil.copytree(files_run, tmp_path / "elsewhere")
-    shutil.rmtree(moved / "data")
-    before = call(line + str(files_run), stdin=b"big cat\n")
-    after = call(line + str(moved), stdin=b"big cat\n")
-    assert (before.status, after.status) == (0, 0), after.err
-    assert before.out == after.out != ""
