@@ -55,6 +55,8 @@ class Algorithmic(Problem):
         }
 
     def example(self, split: str, rng: np.random.Generator) -> Example:
+        if split not in self.SPLITS:
+            raise ValueError(f"{self.name} has no split {split!r}: {[*self.SPLITS]}")
         while True:
             inputs, targets = self.pair(self._length(split, rng), rng)
             if split in (TEST_LONG, _split_of(inputs)):

@@ -77,6 +77,10 @@ class Problem:
         for _ in range(200):
             yield self.example(split, rng)
 
+    def without_examples(self, split: str) -> str:
+        """What is said when a split turns out to have none."""
+        return f"{self.name} has no examples for its split {split!r}"
+
     # -- what it then can do ----------------------------------------------------
 
     def offered(self) -> dict[str, Feature]:

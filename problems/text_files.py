@@ -20,7 +20,7 @@ from t2t import registry
 from t2t.problems import holdout, lines, made_up
 from t2t.problems.holdout import Pair
 from t2t.problems.lines import UnreadableFile
-from t2t.problems.problem import DEV, TEST, TRAIN, Example
+from t2t.problems.problem import DEV, TEST, TRAIN, Example, Problem
 from t2t.problems.tasks import LanguageModel, TextClass, TextToText
 from t2t.text.passages import passages
 
@@ -28,8 +28,24 @@ HELD_OUT_LINES = 1000  # for each of dev and test
 MOST_HELD_OUT = 0.1  # of all lines, for each of dev and test
 
 
+class FromFiles(Problem):
+    """`files` names the files of each split, of which the first has the inputs."""
+
+    files: dict[str, tuple[str, ...]]
+    licence = "the user's own"
+
+    def without_examples(self, split: str) -> str:
+        own, train = self.files[split][0], self.files[TRAIN][0]
+        if own or split == TRAIN:
+            return f"{own} holds no text to learn from"
+        return (
+            f"{train} has too few different lines to hold any out for {split}: give a "
+            f"file by --gin_param=\"{self.name}.{split}_inputs='FILE'\" (and its like)"
+        )
+
+
 @registry.problem("text2text_files")
-class TextToTextFiles(TextToText):
+class TextToTextFiles(FromFiles, TextToText):
     """Your own pairs: two line-aligned files, or one .tsv or .jsonl (gz too).
 
     Args:
@@ -38,8 +54,6 @@ class TextToTextFiles(TextToText):
       targets: file of target lines, when `inputs` holds one side only.
       dev_inputs, dev_targets, test_inputs, test_targets: likewise.
     """
-
-    licence = "the user's own"
 
     def __init__(
         self,
@@ -85,18 +99,16 @@ class TextToTextFiles(TextToText):
 
 
 @registry.problem("language_model_files")
-class LanguageModelFiles(LanguageModel):
+class LanguageModelFiles(FromFiles, LanguageModel):
     """Your own running text: one file, or a pattern such as 'books/*.txt' (gz too).
 
     An example is a passage: whole lines up to `longest` characters, ended early by
-    a blank line.
+    a blank line. Choose `longest` so that a passage fits in the set's max_length.
 
     Args:
       inputs, dev_inputs, test_inputs: a file or a pattern with * and ?.
       longest: characters of a passage.
     """
-
-    licence = "the user's own"
 
     def __init__(
         self,
@@ -104,7 +116,7 @@ class LanguageModelFiles(LanguageModel):
         inputs: str = "",
         dev_inputs: str = "",
         test_inputs: str = "",
-        longest: int = 1000,
+        longest: int = 600,
         vocabulary: str = "",
         vocabulary_size: int = 0,
     ) -> None:
@@ -141,7 +153,7 @@ class LanguageModelFiles(LanguageModel):
 
 
 @registry.problem("text_class_files")
-class TextClassFiles(TextClass):
+class TextClassFiles(FromFiles, TextClass):
     """Your own labelled texts: two line-aligned files, or one .tsv or .jsonl.
 
     Args:
@@ -150,8 +162,6 @@ class TextClassFiles(TextClass):
       labels: file of labels, when `inputs` holds only texts.
       dev_inputs, dev_labels, test_inputs, test_labels: likewise.
     """
-
-    licence = "the user's own"
 
     def __init__(
         self,

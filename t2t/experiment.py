@@ -96,10 +96,10 @@ def train(
     source = config_lib.build("batches")(
         problem, "train", data_dir=data_dir, seed=options.seed, multiple_of=multiple
     )
+    parameters = build.count_parameters(config, problem.offered())
+    memory.check_parameters(parameters, memory.available())
     step = make_step(config, problem, options, step_options, strategy)
-    beginning = source.state()
-    first = next(source)
-    source.restore(beginning)
+    first = source.peek()
     needed = memory.footprint(step, first)
     memory.check(needed, memory.available())
 
@@ -107,7 +107,8 @@ def train(
     worker = devices.worker_number(strategy)
     root = Path(output_dir)
     own = root / "workers" / str(worker) if worker else root
-    if schedule == "train_and_evaluate":
+    evaluates = schedule == "train_and_evaluate" and worker == 0
+    if evaluates:
         check_metric(config_lib.build("evaluation")(), problem, step.model)
     store = Checkpoints(
         RunFolder(root).checkpoints,
@@ -117,35 +118,57 @@ def train(
     start = _restore(store, step, source, warm_start_from)
     run = create(own, config, data_dir=data_dir)
     problem.save_vocabularies(run.vocabularies)
-    rows, slots = _shape_of(first)
-    say(
-        f"{config.knob('model')} on {config.knob('problem')}: "
-        f"{needed.parameters:,} parameters; about {needed.total / 1e9:.1f} GB; "
-        f"{slots} slots a batch ({rows} rows), {strategy.num_replicas_in_sync} "
-        f"replica(s), XLA {'on' if step.jit else 'off'}"
-    )
+    _announce(config, needed, first, step)
     log = MetricsLog(run, after_step=start)
-    callbacks = []
-    if schedule == "train_and_evaluate" and worker == 0:
+    evaluation = None
+    if evaluates:
         evaluation = Evaluation(
             config, problem, step.model, run, log, store,
             data_dir=data_dir, jit=step.jit, average=lambda: step.ema,
             split="test" if test_set else "dev",
         )  # fmt: skip
-        callbacks.append(loop.Callback(evaluation, evaluation.options.frequency))
-        if evaluation.missed(start, config.knob("train_steps")):
-            evaluation(start)
-    result: loop.Result = config_lib.build("train")(
-        step, source, store, log=log, start=start, callbacks=callbacks
-    )
+    result = _loop(config, step, source, store, log, start, evaluation)
     source.close()
     log.close()
     write_report(run)
-    if start == result.step:
-        say(f"nothing to do: {run.path} has done its {start} steps")
-    else:
-        say(f"{result.reason} at step {result.step}: {run.path}")
+    done = f"nothing to do: {result.reason}" if start == result.step else result.reason
+    say(f"{done} at step {result.step}: {run.path}")
     return result
+
+
+def _announce(
+    config: Config, needed: memory.Footprint, batch: dict[str, Any], step: Step
+) -> None:
+    """Says what is about to be trained, and how large it is."""
+    rows, slots = _shape_of(batch)
+    say(
+        f"{config.knob('model')} on {config.knob('problem')}: "
+        f"{needed.parameters:,} parameters; about {needed.total / 1e9:.1f} GB; "
+        f"{slots} slots a batch ({rows} rows), {step.strategy.num_replicas_in_sync} "
+        f"replica(s), XLA {'on' if step.jit else 'off'}"
+    )
+
+
+def _loop(
+    config: Config,
+    step: Step,
+    source: Any,
+    store: Checkpoints,
+    log: MetricsLog,
+    start: int,
+    evaluation: Evaluation | None,
+) -> loop.Result:
+    """The training loop, with the evaluation as its callback."""
+    callbacks = []
+    if evaluation is not None:
+        callbacks.append(loop.Callback(evaluation, evaluation.options.frequency))
+        if evaluation.missed(start, config.knob("train_steps")):
+            evaluation(start)
+        if evaluation.exhausted(start):
+            return loop.Result(start, "stopped early", float("nan"))
+    return config_lib.build("train")(
+        step, source, store, log=log, start=start, callbacks=callbacks
+    )
 
 
 def _restore(
@@ -268,10 +291,14 @@ class Evaluation:
         if self.best is None or value < self.best[1] - options.early_stopping_delta:
             self.best = (step, value)
             self.store.mark_best(step, name, values[name])
-        waited = step - self.best[0]
-        return bool(options.early_stopping_steps) and (
-            waited >= options.early_stopping_steps
-        )
+        return self.exhausted(step)
+
+    def exhausted(self, step: int) -> bool:
+        """Whether the metric has not improved for as long as it is waited for."""
+        patience = self.options.early_stopping_steps
+        if not patience or self.best is None:
+            return False
+        return step - self.best[0] >= patience
 
 
 def evaluate(

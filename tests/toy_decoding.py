@@ -33,7 +33,6 @@ class TableModel:
         rng = np.random.default_rng(seed)
         # [input, time, last but one, last, next]
         table = rng.normal(size=(3, length, size, size, size)) * sharpness
-        table[..., 0] = -1e4  # padding is never likely
         self.size, self.length = size, length
         self.table = table.astype("float32")
 
@@ -61,10 +60,12 @@ class TableModel:
     # -- the same in numpy ---------------------------------------------------------
 
     def log_chances(self, which: int, tokens: tuple[int, ...]) -> np.ndarray:
-        """[V] after some tokens."""
+        """[V] after some tokens; padding has chances of its own but is never taken."""
         last = (0, 0, *tokens)[-2:]
         row = self.table[which, len(tokens), last[0], last[1]].astype("float64")
-        return row - row.max() - np.log(np.exp(row - row.max()).sum())
+        chances = row - row.max() - np.log(np.exp(row - row.max()).sum())
+        chances[0] = -np.inf
+        return chances
 
     def score(self, which: int, tokens: tuple[int, ...]) -> float:
         return float(

@@ -114,7 +114,10 @@ class Command:
             )
             lines.append(f"  --{name}{default}")
             lines += textwrap.wrap(
-                flag.help or "", 78, initial_indent="      ", subsequent_indent="      "
+                " ".join((flag.help or "").split()),
+                78,
+                initial_indent="      ",
+                subsequent_indent="      ",
             )
         return "\n".join(lines)
 

@@ -23,7 +23,7 @@ command.string("tmp_dir", None, "where downloads are kept; DATA_DIR/tmp by defau
 command.string("t2t_usr_dir", None, "folder of your own problems")
 command.integer("num_concurrent_processes", None, "workers that encode; one a core")
 command.integer("random_seed", 0, "of the vocabulary's sample")
-command.many("gin_param", "a binding 'problem.argument=value'; may be repeated")
+command.many("gin_param", "a binding 'problem.argument=value'")
 
 
 def main() -> None:

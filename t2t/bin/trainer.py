@@ -52,8 +52,8 @@ command.string("problem", None, "name of the problem; `t2t-zoo list` shows them"
 command.string("model", None, "name of the model; the set's own by default")
 command.string("hparams_set", None, "name of the hparams set")
 command.string("hparams", "", "knobs to change, as 'num_layers=2,dropout=0.2'")
-command.many("gin_file", "a gin file over the set; may be repeated")
-command.many("gin_param", "a binding 'name.argument=value'; may be repeated")
+command.many("gin_file", "a gin file over the set")
+command.many("gin_param", "a binding 'name.argument=value'")
 command.string("output_dir", None, "the run folder; a run that is there goes on")
 command.string(
     "data_dir",

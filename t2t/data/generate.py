@@ -144,7 +144,7 @@ class _Run:
                     tokens[feature] = tokens.get(feature, 0) + n
                 bar.update(len(made))
             if not writer.examples:
-                raise ValueError(f"{self.name} has no examples for its split {split!r}")
+                raise ValueError(self.problem.without_examples(split))
             shards = writer.finish()
         return {"examples": writer.examples, "tokens": tokens, "shards": shards}
 

@@ -219,6 +219,13 @@ class PrefetchedSource:
         batch, self._state, self._report = item
         return batch
 
+    def peek(self) -> Batch:
+        """The batch that the next `next` gives, too."""
+        state = self.state()
+        batch = next(self)
+        self.restore(state)
+        return batch
+
     def state(self) -> dict[str, Any]:
         return self._state
 

@@ -9,6 +9,7 @@ the parent died, it ends.
 from __future__ import annotations
 
 import collections
+import contextlib
 import multiprocessing
 import pickle
 import queue
@@ -72,7 +73,8 @@ class Encoders:
             worker = context.Process(
                 target=_work, args=(theirs, parcel, inherited), daemon=True
             )
-            worker.start()
+            with _unread_script(problem) if not forked else contextlib.nullcontext():
+                worker.start()
             self._workers.append(worker)
         for _, theirs in ends:
             theirs.close()
@@ -132,6 +134,22 @@ def _start_method() -> str:
     """fork starts at once, but only a process without other threads may fork."""
     alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
     return "fork" if alone and sys.platform == "linux" else "spawn"
+
+
+@contextlib.contextmanager
+def _unread_script(problem: Any) -> Iterator[None]:
+    """A spawned worker begins by running the user's script again, up to its guard
+    `if __name__ == "__main__"`. It need not, unless the problem is defined there."""
+    script = sys.modules["__main__"]
+    path = getattr(script, "__file__", None)
+    if path is None or type(problem).__module__ == "__main__":
+        yield
+        return
+    del script.__file__
+    try:
+        yield
+    finally:
+        script.__file__ = path
 
 
 def _pack(problem: Any) -> tuple[list[Path], str, bytes]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from t2t.features import EOS
+from t2t.features import EOS, PAD
 from t2t.layers.dropout import mix
 
 LOWEST = -1e9
@@ -204,6 +204,7 @@ def _extend(beams: Beams, logits: Any, alpha: float) -> Beams:
     length = beams.tokens.shape[2]
     logits = ops.cast(logits, "float32")
     chances = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
+    chances = without_padding(chances)
     totals = ops.reshape(chances + beams.scores[..., None], (rows, width * size))
     scores, flat = top_k(totals, 2 * width)  # [B, 2W]
     parents, ids = flat // size, flat % size
@@ -234,6 +235,11 @@ def _extend(beams: Beams, logits: Any, alpha: float) -> Beams:
         finished_scores=finished_scores,
         finished_tokens=finished_tokens,
     )
+
+
+def without_padding(chances: Any) -> Any:
+    """[…, V] with the padding id at -1e9: it stands for the end of a row alone."""
+    return ops.where(ops.arange(chances.shape[-1]) == PAD, LOWEST, chances)
 
 
 def top_k(values: Any, k: int) -> tuple[Any, Any]:
@@ -318,7 +324,10 @@ def sample(
         logits = ops.cast(logits[:, 0], "float32")  # [B, V]
         chances = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
         allowed = restrict(
-            logits / temperature, keep_k=keep_k, keep_p=keep_p, min_p=min_p
+            without_padding(logits) / temperature,
+            keep_k=keep_k,
+            keep_p=keep_p,
+            min_p=min_p,
         )
         seed = mix(ops.bitwise_xor(seeds, mix(ops.cast(time, "uint32"))))
         chosen = ops.argmax(allowed + gumbel(logits.shape[-1], seed), axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -57,6 +58,27 @@ def make_model(
         model = config_lib.build(f"model.{name}")(features)
         model(blank_batch(features))
     return model
+
+
+def count_parameters(config: Config, features: dict[str, Feature]) -> int:
+    """Trained parameters of the model, counted without making them.
+
+    Raises: as `make_model`.
+    """
+
+    def build() -> int:
+        batch = {
+            name: keras.KerasTensor(value.shape, value.dtype.name)
+            for name, value in blank_batch(features).items()
+        }
+        with keras.StatelessScope(initialize_variables=False):
+            model = config_lib.build(f"model.{config.knob('model')}")(features)
+            model(batch)
+        return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+
+    # Keras keeps variables that wait for their values by thread: they go with it.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(build).result()
 
 
 @contextlib.contextmanager

@@ -193,8 +193,8 @@ def _check_finite(step: Step, done: int, batch: Batch, metrics: dict[str, Any]) 
     ids = "" if text is None else f"; ids {np.asarray(text).ravel()[:12].tolist()} …"
     raise NotFinite(
         f"step {done}: the loss or its gradient is not finite{culprit}{ids}. "
-        "Nothing of this step was applied; try a smaller learning_rate_constant or "
-        "a clip_norm"
+        "Nothing of this step is saved; try a smaller learning_rate_constant or a "
+        "clip_norm"
     )
 
 

@@ -38,6 +38,15 @@ class Footprint:
         return int(FRAMEWORK + self.state + self.activations)
 
 
+def check_parameters(parameters: int, free: int | None) -> None:
+    """Refuses weights that cannot fit with their gradients, before they are made.
+
+    Raises:
+      TooLarge: with what to make smaller.
+    """
+    check(Footprint(parameters, parameters * 8, 0), free)
+
+
 def footprint(step: Step, batch: Batch) -> Footprint:
     """Estimates the memory of a training step without running it."""
     trained = [v for group in step.groups.values() for v in group]

@@ -108,7 +108,8 @@ class Step:
         """Does training step number `step` (from 0) on a host batch.
 
         Returns scalars: 'loss/GROUP', 'gradient_norm/GROUP', 'finite' (bool).
-        Gradients that are not finite are not applied.
+        Gradients that are not finite count as zero: the weights stay finite, so that
+        the loop can tell where it began. It stops there and saves nothing of it.
         """
         seed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
         seed = tf.constant(int(seed) & 0x7FFFFFFF, tf.int32)

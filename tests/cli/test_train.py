@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,38 @@ def test_a_finished_run_has_nothing_to_do(copy_run: Path, tmp_path: Path) -> Non
     assert answer.status == 0
     assert "nothing to do" in answer.err
     assert losses(run) == losses(copy_run)
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    line = (
+        f"t2t-trainer {TINY} --hparams={KNOBS},learning_rate_constant=0.0 "
+        f"--train_steps=40 --local_eval_frequency=4 --eval_early_stopping_steps=8 "
+        f"--output_dir={tmp_path / 'run'}"
+    )
+    assert "stopped early at step 12" in call(line).err
+    assert "nothing to do: stopped early at step 12" in call(line).err
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    """Workers are spawned once TensorFlow is there; they must not run it again."""
+    words = [" ".join("abcdefghij"[int(d)] for d in str(n)) for n in range(10, 200)]
+    (tmp_path / "a").write_text("\n".join(words))
+    script = """
+import tensorflow
+from t2t import config
+from t2t.data.generate import generate
+from t2t.run.problems import make_problem
+settings = config.load(problem="text2text_files", hparams_set="transformer_test")
+for name, value in [("inputs", "a"), ("targets", "a"), ("vocabulary", "bytes")]:
+    settings.bindings["text2text_files", name] = value
+problem = make_problem(settings)
+print(sorted(generate(problem, "data", "tmp", processes=2).splits))
+"""
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == "['dev', 'test', 'train']\n", done.stderr
 
 
 def test_what_is_not_finite_stops_the_run(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from t2t.data.generate import generate
 from t2t.problems import holdout, lines
 from t2t.problems.problem import DEV, TEST, TRAIN
 from t2t.problems.text_files import (
@@ -95,6 +96,14 @@ def test_empty_sides_are_passed_over(tmp_path: Path) -> None:
     )
     found = [e for split in SPLITS for e in problem.examples(split, tmp_path)]
     assert found == [{"inputs": "one", "targets": "eins"}]
+
+
+def test_too_few_lines_are_told_with_a_remedy(tmp_path: Path) -> None:
+    alike = _write(tmp_path / "alike", ["same 1", "same 2"])
+    problem = TextToTextFiles(inputs=alike, targets=alike, vocabulary="bytes")
+    problem.name = "text2text_files"
+    with pytest.raises(ValueError, match="alike has too few .*dev_inputs='FILE'"):
+        generate(problem, tmp_path / "data", tmp_path / "tmp", processes=1)
 
 
 def test_running_text(tmp_path: Path) -> None:
