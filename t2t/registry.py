@@ -309,13 +309,18 @@ class Registry:
     def features(self, declaration: Declaration) -> dict[str, str]:
         """{feature: kind} that a class declares, by itself or through its bases."""
         seen: set[str] = set()
-        while not declaration.features:
-            nexts = [b for b in declaration.bases if b in self._bases and b not in seen]
-            if not nexts:
-                return {}
-            seen.add(nexts[0])
-            declaration = self._bases[nexts[0]]
-        return declaration.features
+
+        def inherited(of: Declaration) -> dict[str, str]:
+            if of.features:
+                return of.features
+            for base in of.bases:
+                if base in self._bases and base not in seen:
+                    seen.add(base)
+                    if found := inherited(self._bases[base]):
+                        return found
+            return {}
+
+        return inherited(declaration)
 
     def load(self, kind: str, name: str) -> type:
         """Imports the class registered under `name`.
