@@ -1,0 +1,95 @@
+"""Chunks: runs of consecutive steps of one writer, shared by the items over them.
+
+A store is an array of `slots`, each with room for K steps of every column. Step
+`k` of slot `s` is *row* s·K + k. A slot is leased to a writer, filled, committed,
+and never written again until its last reference has gone.
+
+Axis letters: N items, T steps of a window, K steps of a chunk.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from t2t.replay.columns import Signature, allocate
+
+
+class OutOfSlots(RuntimeError):
+    """All chunks are referenced: items must go before a new one can come."""
+
+
+class ChunkStore:
+    """Preallocated chunks of one signature, with reference counts.
+
+    Args:
+      signature: of a step.
+      slots: chunks that the store can hold.
+      steps: K, steps of a chunk.
+      folder: where columns are kept as files; in memory by default.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        slots: int,
+        steps: int,
+        folder: Path | None = None,
+    ) -> None:
+        self.signature, self.slots, self.steps = signature, slots, steps
+        self.columns = {
+            name: allocate(slots * steps, column, name=name, folder=folder)
+            for name, column in signature.items()
+        }
+        self.references = np.zeros(slots, np.int64)
+        # Counts leases: a reader that gathers on its own sees what has changed.
+        self.generations = np.zeros(slots, np.int64)
+        self._free = list(range(slots))[::-1]
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    def lease(self) -> int:
+        """A slot to fill, with one reference, the writer's.
+
+        Raises:
+          OutOfSlots: when none is free.
+        """
+        if not self._free:
+            raise OutOfSlots(f"all {self.slots} chunks are in use")
+        slot = self._free.pop()
+        self.references[slot] = 1
+        self.generations[slot] += 1
+        return slot
+
+    def views(self, slot: int, count: int) -> dict[str, np.ndarray]:
+        """The first `count` steps of a leased slot, to be written into."""
+        start = slot * self.steps
+        return {n: column[start : start + count] for n, column in self.columns.items()}
+
+    def retain(self, slots: np.ndarray) -> None:
+        """Adds a reference for each entry; a slot may occur more than once."""
+        np.add.at(self.references, slots, 1)
+
+    def release(self, slots: np.ndarray) -> None:
+        """Takes a reference for each entry; slots without any become free."""
+        np.subtract.at(self.references, slots, 1)
+        gone = np.unique(slots[self.references[slots] == 0])
+        self._free.extend(gone.tolist())
+
+    def slots_of(self, rows: np.ndarray) -> np.ndarray:
+        """Each slot that a window touches, once a window; rows [N, T] -> [·].
+
+        The steps of a window follow one another, so its slots change in order.
+        """
+        slots = rows // self.steps
+        changes = np.ones(slots.shape, bool)
+        changes[:, 1:] = slots[:, 1:] != slots[:, :-1]
+        return slots[changes]
+
+    def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """rows [N, T] of a column -> [N, T, …]."""
+        return np.take(self.columns[name], rows, axis=0, mode="clip")

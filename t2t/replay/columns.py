@@ -1,0 +1,101 @@
+"""What a step consists of, and memory for many of them."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Column(NamedTuple):
+    """One named value of every step: its shape and its numpy dtype's name."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """Of one step."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+Signature = dict[str, Column]
+
+
+class BadStep(ValueError):
+    """A step that is not of the signature; names the column."""
+
+
+def plain(signature: Signature) -> dict[str, Any]:
+    """The signature as JSON holds it."""
+    return {name: [list(c.shape), c.dtype] for name, c in signature.items()}
+
+
+def from_plain(value: dict[str, Any]) -> Signature:
+    """The inverse of `plain`.
+
+    Raises:
+      ValueError: for what is no signature, or a dtype that is not plain numbers.
+    """
+    signature = {}
+    for name, (shape, dtype) in value.items():
+        if np.dtype(dtype).hasobject or np.dtype(dtype).kind not in "biufc":
+            raise ValueError(f"column {name}: {dtype} is not a dtype of plain numbers")
+        if any(not isinstance(size, int) or size < 0 for size in shape):
+            raise ValueError(f"column {name}: {shape} is no shape")
+        signature[str(name)] = Column(tuple(shape), np.dtype(dtype).name)
+    return signature
+
+
+def signature_of(step: dict[str, Any]) -> Signature:
+    """The signature of an example step."""
+    arrays = {name: np.asarray(value) for name, value in step.items()}
+    return {name: Column(a.shape, a.dtype.name) for name, a in arrays.items()}
+
+
+def check_step(step: dict[str, Any], signature: Signature) -> dict[str, np.ndarray]:
+    """The step as arrays of the signature's dtypes.
+
+    Raises:
+      BadStep: for a column that is missing, unknown, or of another shape or kind.
+    """
+    if step.keys() != signature.keys():
+        missing = [*(signature.keys() - step.keys())]
+        unknown = [*(step.keys() - signature.keys())]
+        raise BadStep(f"a step needs {[*signature]}: missing {missing}, has {unknown}")
+    arrays = {}
+    for name, column in signature.items():
+        array = np.asarray(step[name])
+        if array.shape != column.shape or not np.can_cast(
+            array.dtype, column.dtype, "same_kind"
+        ):
+            raise BadStep(
+                f"{name} is {array.dtype}{list(array.shape)}: expected "
+                f"{column.dtype}{list(column.shape)}"
+            )
+        arrays[name] = array.astype(column.dtype, copy=False)
+    return arrays
+
+
+def allocate(
+    rows: int, column: Column, *, name: str = "", folder: Path | None = None
+) -> np.ndarray:
+    """[rows, *shape], page-aligned and touched; in `folder/name` when given.
+
+    A first write into an untouched page costs twenty times a later one, so all
+    pages are touched here. A file lets the kernel write cold pages to disk.
+    """
+    size = max(1, rows * column.nbytes)
+    if folder is None:
+        memory = mmap.mmap(-1, size)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / f"{name}.column", "w+b") as file:
+            file.truncate(size)
+            memory = mmap.mmap(file.fileno(), size)
+    array = np.frombuffer(memory, np.uint8, rows * column.nbytes)
+    if folder is None:
+        array.fill(0)
+    return array.view(column.dtype).reshape(rows, *column.shape)

@@ -1,0 +1,443 @@
+"""The service: stores, tables and writers' streams, for one thread.
+
+Nothing here waits: what cannot be done yet is parked, in order, and `done` is
+called once it is. The server puts sockets around it, `local` puts a lock.
+
+A writer's stream is a run of steps cut into chunks, sent as numbered messages: a
+chunk, and the items that end in it. The last number that was taken is kept, so a
+message that is sent again after a reconnect is not taken twice.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2t.replay.chunks import ChunkStore, OutOfSlots
+from t2t.replay.columns import Signature
+from t2t.replay.table import Sampled, Table, TableConfig, join
+
+LINGER = 600.0  # seconds for which the stream of a lost writer is kept
+
+
+class ReplayError(ValueError):
+    """A request that cannot be served; the message says why."""
+
+
+class DeadlinePassed(ReplayError):
+    """The limiter did not allow a request before its deadline."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreConfig:
+    """Chunks of one kind of step, and the tables over them.
+
+    Args:
+      tables: their configurations.
+      signature: of a step; None takes that of the first writer.
+      chunk_steps: K, steps of a chunk.
+      max_steps: steps kept; by default one for each item of the largest table. When
+        they run out the remover of the largest table makes room.
+      writers: that may hold unfinished chunks at the same time.
+      folder: for columns on disk, see `t2t.replay.columns.allocate`.
+    """
+
+    tables: tuple[TableConfig, ...]
+    signature: Signature | None = None
+    chunk_steps: int = 32
+    max_steps: int = 0
+    writers: int = 64
+    folder: Path | None = None
+
+    @property
+    def slots(self) -> int:
+        steps = self.max_steps or max(table.max_size for table in self.tables)
+        longest = max(table.window for table in self.tables)
+        held = -(-longest // self.chunk_steps) + 1
+        return -(-steps // self.chunk_steps) + self.writers * held
+
+
+@dataclasses.dataclass
+class Stream:
+    """What is known of one writer's steps."""
+
+    store: int
+    sequence: int = 0  # of the last message that was taken whole
+    begun: int = 0  # items taken of the message after it, if its chunk is there
+    chunk_taken: bool = False
+    steps: int = 0  # steps committed so far
+    # (first step, steps, slot), oldest first; what later windows may still touch
+    chunks: collections.deque[tuple[int, int, int]] = dataclasses.field(
+        default_factory=collections.deque
+    )
+    connected: bool = True
+    seen: float = 0.0  # when it was last connected
+
+
+@dataclasses.dataclass
+class Items:
+    """Items of a message for one table: windows that end at steps of the stream."""
+
+    table: str
+    ends: np.ndarray  # int64 [N]: the number of the last step, plus one
+    lengths: np.ndarray  # int64 [N]
+    priorities: np.ndarray  # float64 [N]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+Done = Callable[[Any], None]  # gets the result or an Exception
+
+
+@dataclasses.dataclass
+class _Insert:
+    stream: Stream
+    groups: list[tuple[Table, np.ndarray, np.ndarray, np.ndarray]]
+    done: Done
+
+
+@dataclasses.dataclass
+class _Sample:
+    wanted: int
+    deadline: float  # monotonic seconds
+    done: Done
+    parts: list[Sampled] = dataclasses.field(default_factory=list)
+
+
+class Service:
+    """Tables by name, and the requests that wait for them.
+
+    Args:
+      stores: see `StoreConfig`.
+      seed: of the random selectors.
+    """
+
+    def __init__(self, stores: list[StoreConfig], *, seed: int = 0) -> None:
+        self.configs, self.seed = stores, seed
+        self.stores: list[ChunkStore | None] = [None] * len(stores)
+        self.tables: dict[str, Table] = {}
+        self.streams: dict[str, Stream] = {}
+        self._store_of = {t.name: i for i, s in enumerate(stores) for t in s.tables}
+        if len(self._store_of) < sum(len(s.tables) for s in stores):
+            raise ReplayError("two tables have the same name")
+        self._inserts: dict[str, collections.deque[_Insert]] = {}
+        self._samples: dict[str, collections.deque[_Sample]] = {}
+        for name in self._store_of:
+            self._inserts[name] = collections.deque()
+            self._samples[name] = collections.deque()
+        for index, config in enumerate(stores):
+            if config.signature is not None:
+                self._build(index, config.signature)
+
+    def table(self, name: str) -> Table:
+        """A table that has a signature.
+
+        Raises:
+          ReplayError: when there is none of this name, or no writer came yet.
+        """
+        self._known(name)
+        if name not in self.tables:
+            raise ReplayError(f"table {name} has no signature before its first writer")
+        return self.tables[name]
+
+    # -- writers ---------------------------------------------------------------------
+
+    def open_stream(self, writer: str, table: str, signature: Signature) -> Stream:
+        """The stream of a writer, new or as a lost connection left it.
+
+        Raises:
+          ReplayError: when the signature is not the table's.
+        """
+        self._known(table)
+        index = self._store_of[table]
+        store = self.stores[index]
+        if store is None:
+            store = self._build(index, signature)
+        if store.signature != signature:
+            raise ReplayError(
+                f"table {table} takes steps of {store.signature}, not of {signature}"
+            )
+        stream = self.streams.setdefault(writer, Stream(index))
+        if stream.store != index:
+            raise ReplayError(f"writer {writer} writes to other tables already")
+        self._drop(stream)
+        stream.connected = True
+        return stream
+
+    def close_stream(self, writer: str) -> None:
+        """The writer is done: nothing more will come."""
+        stream = self.streams.pop(writer, None)
+        if stream is not None:
+            self._forget(stream, keep=0)
+
+    def lose_stream(self, writer: str) -> None:
+        """The connection of a writer has gone; it may come back."""
+        if stream := self.streams.get(writer):
+            self._drop(stream)
+            stream.connected, stream.seen = False, time.monotonic()
+
+    def lease(self, stream: Stream) -> int:
+        """A slot for the stream's next chunk; items are evicted to have one.
+
+        Raises:
+          OutOfSlots: when writers hold all of them.
+        """
+        store = self._store(stream)
+        while not store.free:
+            tables = [t for t in self.tables.values() if t.store is store]
+            largest = max(tables, key=lambda table: table.size)
+            if not largest.evict(store.steps):
+                raise OutOfSlots(
+                    f"{len(self.streams)} writers hold all {store.slots} chunks: give "
+                    "larger max_steps or writers"
+                )
+        return store.lease()
+
+    def commit(self, stream: Stream, slot: int, count: int) -> None:
+        """A leased slot has been filled with the stream's next `count` steps."""
+        stream.chunks.append((stream.steps, count, slot))
+        stream.steps += count
+        stream.chunk_taken = True
+        longest = max(t.window for t in self.configs[stream.store].tables)
+        self._forget(stream, keep=longest + self._store(stream).steps)
+
+    def give_back(self, stream: Stream, slot: int) -> None:
+        """A leased slot that was not filled after all."""
+        self._store(stream).release(np.array([slot]))
+
+    def insert(self, stream: Stream, items: list[Items], done: Done) -> None:
+        """Takes the items of a message whose chunk is committed; done(None) after.
+
+        Raises:
+          ReplayError: for windows that the stream does not hold (any more).
+        """
+        groups = []
+        for group in items:
+            table = self.table(group.table)
+            if table.store is not self._store(stream):
+                raise ReplayError(f"table {group.table} takes other steps")
+            rows, lengths = self._rows(stream, table, group)
+            groups.append((table, rows, lengths, group.priorities))
+        groups = _without(groups, stream.begun)
+        request = _Insert(stream, groups, done)
+        if not groups:
+            self._finish(request)
+            return
+        name = groups[0][0].config.name
+        self._inserts[name].append(request)
+        self._settle(name)
+
+    # -- samplers --------------------------------------------------------------------
+
+    def sample(self, table: str, n: int, *, timeout: float, done: Done) -> None:
+        """done(Sampled of n items), or of fewer when only so many came in time, or
+        done(DeadlinePassed) when none did."""
+        self._known(table)
+        if n < 1:
+            raise ReplayError(f"a sample is of at least 1 item, not {n}")
+        deadline = time.monotonic() + timeout
+        self._samples[table].append(_Sample(n, deadline, done))
+        self._settle(table)
+
+    def cancel(self, done: Done) -> None:
+        """Forgets a parked sample whose client has gone."""
+        for waiting in self._samples.values():
+            for request in [r for r in waiting if r.done is done]:
+                waiting.remove(request)
+
+    def update(self, table: str, keys: np.ndarray, priorities: np.ndarray) -> int:
+        return self.table(table).update(keys, priorities)
+
+    def delete(self, table: str, keys: np.ndarray) -> int:
+        count = self.table(table).delete(keys)
+        self._settle(table)
+        return count
+
+    def reset(self, table: str) -> None:
+        self.table(table).reset()
+        self._settle(table)
+
+    def tick(self) -> float:
+        """Answers what is past its deadline; seconds until the next one."""
+        now, nearest = time.monotonic(), 3600.0
+        for name, waiting in self._samples.items():
+            for request in [r for r in waiting if r.deadline <= now]:
+                waiting.remove(request)
+                if request.parts:
+                    request.done(join(request.parts))
+                else:
+                    request.done(DeadlinePassed(self._why(name, request)))
+            nearest = min([nearest, *(r.deadline - now for r in waiting)])
+        lost = [
+            writer
+            for writer, stream in self.streams.items()
+            if not stream.connected and now - stream.seen > LINGER
+        ]
+        for writer in lost:
+            self.close_stream(writer)
+        return nearest
+
+    def info(self) -> dict[str, Any]:
+        """Numbers of tables and stores, as JSON holds them."""
+        tables = {}
+        for name in self._store_of:
+            table = self.tables.get(name)
+            tables[name] = table.info() if table else {"size": 0}
+            tables[name]["waiting_inserts"] = len(self._inserts[name])
+            tables[name]["waiting_samples"] = len(self._samples[name])
+        stores = [
+            {"slots": store.slots, "free": store.free, "chunk_steps": store.steps}
+            for store in self.stores
+            if store is not None
+        ]
+        return {"tables": tables, "stores": stores, "writers": len(self.streams)}
+
+    # -- parts -----------------------------------------------------------------------
+
+    def _known(self, table: str) -> None:
+        if table not in self._store_of:
+            names = ", ".join(self._store_of) or "none"
+            raise ReplayError(f"there is no table {table!r} here: {names}")
+
+    def _store(self, stream: Stream) -> ChunkStore:
+        store = self.stores[stream.store]
+        assert store is not None
+        return store
+
+    def _build(self, index: int, signature: Signature) -> ChunkStore:
+        config = self.configs[index]
+        store = ChunkStore(
+            signature,
+            slots=config.slots,
+            steps=config.chunk_steps,
+            folder=config.folder,
+        )
+        for table in config.tables:
+            seed = self.seed + len(self.tables)
+            self.tables[table.name] = Table(table, store, seed=seed)
+        self.stores[index] = store
+        return store
+
+    def _drop(self, stream: Stream) -> None:
+        """Forgets a parked message, which the writer will send again from `begun`."""
+        for waiting in self._inserts.values():
+            for request in [r for r in waiting if r.stream is stream]:
+                waiting.remove(request)
+
+    def _forget(self, stream: Stream, *, keep: int) -> None:
+        """Lets go of the chunks that no window of the last `keep` steps touches."""
+        gone = []
+        while stream.chunks:
+            first, count, slot = stream.chunks[0]
+            if keep and first + count > stream.steps - keep:
+                break
+            gone.append(slot)
+            stream.chunks.popleft()
+        if gone:
+            self._store(stream).release(np.array(gone))
+
+    def _rows(
+        self, stream: Stream, table: Table, items: Items
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(rows [N, T], lengths [N]) of windows that end at the given steps."""
+        lengths = np.asarray(items.lengths, np.int64)
+        starts = items.ends - lengths
+        oldest = stream.chunks[0][0] if stream.chunks else stream.steps
+        window = table.config.window
+        if len(items) and (
+            lengths.min() < 1
+            or lengths.max() > window
+            or starts.min() < oldest
+            or items.ends.max() > stream.steps
+        ):
+            raise ReplayError(
+                f"table {items.table} takes windows of 1 to {window} steps from those "
+                f"that the writer just sent ({oldest} to {stream.steps})"
+            )
+        # Beyond its length a window repeats its last step.
+        steps = starts[:, None] + np.minimum(np.arange(window), lengths[:, None] - 1)
+        firsts = np.array([first for first, _, _ in stream.chunks], np.int64)
+        slots = np.array([slot for _, _, slot in stream.chunks], np.int64)
+        chunk = np.searchsorted(firsts, steps, side="right") - 1
+        return slots[chunk] * table.store.steps + steps - firsts[chunk], lengths
+
+    def _finish(self, request: _Insert) -> None:
+        stream = request.stream
+        stream.sequence += 1
+        stream.begun, stream.chunk_taken = 0, False
+        request.done(None)
+
+    def _settle(self, name: str) -> None:
+        """Grants what the limiter allows now, inserts and samples in turn."""
+        while self._grant_insert(name) or self._grant_sample(name):
+            pass
+
+    def _grant_insert(self, name: str) -> bool:
+        if not self._inserts[name]:
+            return False
+        request = self._inserts[name][0]
+        table, rows, lengths, priorities = request.groups[0]
+        granted = table.limiter.may_insert(len(rows), table.size)
+        if not granted:
+            return False
+        table.insert(rows[:granted], lengths[:granted], priorities[:granted])
+        request.stream.begun += granted
+        request.groups = _without(request.groups, granted)
+        if not request.groups:
+            self._inserts[name].popleft()
+            self._finish(request)
+        elif request.groups[0][0] is not table:
+            self._inserts[name].popleft()
+            other = request.groups[0][0].config.name
+            self._inserts[other].append(request)
+            self._settle(other)
+        return True
+
+    def _grant_sample(self, name: str) -> bool:
+        table = self.tables.get(name)
+        if table is None or not self._samples[name]:
+            return False
+        request = self._samples[name][0]
+        granted = table.limiter.may_sample(request.wanted, table.size)
+        if not granted:
+            return False
+        part = table.sample(granted)
+        request.parts.append(part)
+        request.wanted -= len(part.keys)
+        if not request.wanted:
+            self._samples[name].popleft()
+            request.done(join(request.parts))
+        return True
+
+    def _why(self, name: str, request: _Sample) -> str:
+        table = self.tables.get(name)
+        if table is None:
+            return f"table {name}: no writer came in time"
+        limits = table.config.limits
+        if table.size < limits.min_size:
+            return (
+                f"table {name} has {table.size} items of the {limits.min_size} that "
+                "sampling begins with"
+            )
+        return (
+            f"table {name}: {table.limiter.samples} samples of "
+            f"{table.limiter.inserts} inserts are all that samples_per_insert="
+            f"{limits.samples_per_insert:g} allows"
+        )
+
+
+def _without(groups: list[Any], n: int) -> list[Any]:
+    """The groups of items without their first n items."""
+    rest = []
+    for table, rows, lengths, priorities in groups:
+        if n < len(rows):
+            rest.append((table, rows[n:], lengths[n:], priorities[n:]))
+        n = max(0, n - len(rows))
+    return rest

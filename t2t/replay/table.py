@@ -1,0 +1,325 @@
+"""A table: items over chunks, a sampler, a remover and a limiter.
+
+One thread uses it; nothing here waits. What the limiter does not allow now is the
+server's to park.
+
+Axis letters: N items, T steps of the longest window.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from t2t.replay.chunks import ChunkStore
+from t2t.replay.limiter import Limiter, Limits, min_size
+from t2t.replay.selectors import draws, make_selector
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """Which steps of an item's window a column of its batches shows."""
+
+    column: str
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TableConfig:
+    """What a table is.
+
+    Args:
+      name: by which writers and samplers call it.
+      window: T, steps of an item at most.
+      max_size: items; one more makes the remover take one away.
+      sampler, remover: names in `t2t.replay.selectors`.
+      exponent: of priorities, for 'prioritized'.
+      limits: see `t2t.replay.limiter`.
+      max_times_sampled: an item goes after so many samples; 0 for never.
+      columns: {name in a batch: Slice}; all columns of the whole window by default.
+    """
+
+    name: str
+    window: int = 1
+    max_size: int = 1_000_000
+    sampler: str = "uniform"
+    remover: str = "fifo"
+    exponent: float = 1.0
+    limits: Limits = dataclasses.field(default_factory=lambda: min_size(1))
+    max_times_sampled: int = 0
+    columns: dict[str, Slice] | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("window", "max_size"):
+            if getattr(self, field) < 1:
+                raise ValueError(
+                    f"table {self.name}: {field} is at least 1, not "
+                    f"{getattr(self, field)}"
+                )
+        if self.limits.min_size > self.max_size:
+            raise ValueError(
+                f"table {self.name}: min_size={self.limits.min_size} is above "
+                f"max_size={self.max_size}, so nothing could ever be sampled"
+            )
+
+
+class Sampled(NamedTuple):
+    """N sampled items, as the table knew them when they were drawn."""
+
+    keys: np.ndarray  # uint64 [N]
+    probabilities: np.ndarray  # float64 [N]
+    priorities: np.ndarray  # float64 [N]
+    times_sampled: np.ndarray  # int64 [N], this batch included
+    ages: np.ndarray  # int64 [N]: items inserted since
+    lengths: np.ndarray  # int64 [N]: steps of the window, at most T
+    size: int  # items of the table
+    data: dict[str, np.ndarray]  # [N, T, …] by batch column
+
+
+class Table:
+    """Items of one table, over the chunks of a store."""
+
+    def __init__(
+        self, config: TableConfig, store: ChunkStore, *, seed: int = 0
+    ) -> None:
+        self.config, self.store = config, store
+        self.limiter = Limiter(config.limits)
+        self.columns = _columns(config, store)
+        capacity = config.max_size
+        self.sampler = make_selector(config.sampler, capacity, exponent=config.exponent)
+        self.remover = make_selector(config.remover, capacity, exponent=config.exponent)
+        self.rng = np.random.default_rng(seed)
+        self.keys = np.zeros(capacity, np.uint64)
+        self.rows = np.zeros((capacity, config.window), np.int64)
+        self.lengths = np.zeros(capacity, np.int64)
+        self.priorities = np.zeros(capacity, np.float64)
+        self.times_sampled = np.zeros(capacity, np.int64)
+        self.inserted_as = np.zeros(capacity, np.int64)  # the how many-th insert
+        self.born = np.zeros(capacity, np.float64)  # seconds, monotonic
+        self.max_priority = 1.0
+        self.evicted = 0  # items removed because chunks ran out
+        self.hooks: list[Any] = []
+        self._free = list(range(capacity))[::-1]
+        self._lease = np.zeros(capacity, np.uint64)  # counts the items of each place
+
+    @property
+    def size(self) -> int:
+        return self.config.max_size - len(self._free)
+
+    # -- what clients do -------------------------------------------------------------
+
+    def insert(
+        self, rows: np.ndarray, lengths: np.ndarray, priorities: np.ndarray
+    ) -> np.ndarray:
+        """Items over committed rows; their keys. The limiter has been asked.
+
+        Args:
+          rows: int64 [N, T]; beyond an item's length its last row is repeated.
+          lengths: int64 [N].
+          priorities: float64 [N]; NaN stands for the greatest so far.
+        """
+        priorities = np.where(np.isnan(priorities), self.max_priority, priorities)
+        keys = np.empty(len(rows), np.uint64)
+        at_once = len(rows)
+        if self.config.remover != "fifo" or at_once > self.config.max_size:
+            at_once = 1  # an item of this very batch may be the next to be removed
+        for start in range(0, len(rows), at_once):
+            part = slice(start, start + at_once)
+            keys[part] = self._insert(rows[part], lengths[part], priorities[part])
+        return keys
+
+    def sample(self, n: int) -> Sampled:
+        """n items that the limiter has allowed, gathered; fewer when items run out.
+
+        With `max_times_sampled` items may go while sampling goes on, and it ends
+        when fewer than the limiter's min_size are left.
+        """
+        most = self.config.max_times_sampled
+        if not most:
+            return self._sampled(*self._draw(n))
+        if self.sampler.ordered:
+            usable = self.size - self.config.limits.min_size + 1
+            places = self.sampler.first(min(n, usable))
+            places = np.repeat(places, most - self.times_sampled[places])[:n]
+            return self._sampled(places, np.ones(len(places)))
+        parts = []
+        for place, chance in draws(self.sampler, n, self.rng):
+            parts.append(self._sampled(np.array([place]), np.array([chance])))
+            if self.size < self.config.limits.min_size:
+                break
+        return join(parts)
+
+    def update(self, keys: np.ndarray, priorities: np.ndarray) -> int:
+        """Sets priorities; keys of items that have gone are passed over.
+
+        Of a key given twice the last priority counts. Returns the number set.
+        """
+        found, index = self._places(keys)
+        if not len(found):
+            return 0
+        # The last of each: np.unique names the first, so look from the end.
+        places, last = np.unique(found[::-1], return_index=True)
+        values = np.asarray(priorities, np.float64)[index][::-1][last]
+        self.priorities[places] = values
+        self.max_priority = max(self.max_priority, float(values.max()))
+        self.sampler.update(places, values)
+        self.remover.update(places, values)
+        self._tell("update", places)
+        return len(places)
+
+    def delete(self, keys: np.ndarray) -> int:
+        """Removes items; keys of items that have gone are passed over."""
+        places = np.unique(self._places(keys)[0])
+        self._remove(places)
+        return len(places)
+
+    def reset(self) -> None:
+        """Empties the table; the limiter begins anew."""
+        self._remove(self.occupied())
+        self.sampler.reset()
+        self.remover.reset()
+        self.limiter.reset()
+        self.max_priority = 1.0
+        self._tell("reset", np.zeros(0, np.int64))
+
+    def evict(self, n: int) -> int:
+        """Removes up to n items, as the remover chooses, for want of chunks."""
+        n = min(n, self.size)
+        self._remove_next(n)
+        self.evicted += n
+        return n
+
+    def occupied(self) -> np.ndarray:
+        """Places of all items, in the order of their insertion."""
+        taken = np.ones(self.config.max_size, bool)
+        taken[self._free] = False
+        places = np.flatnonzero(taken)
+        return places[np.argsort(self.inserted_as[places], kind="stable")]
+
+    def info(self) -> dict[str, Any]:
+        """Numbers for people and for monitoring, as JSON holds them."""
+        limits = self.limiter
+        return {
+            "size": self.size,
+            "max_size": self.config.max_size,
+            "inserts": limits.inserts,
+            "samples": limits.samples,
+            "samples_per_insert": limits.samples / max(1, limits.inserts),
+            "evicted": self.evicted,
+            "sampler": self.config.sampler,
+            "remover": self.config.remover,
+            "window": self.config.window,
+        }
+
+    # -- parts -----------------------------------------------------------------------
+
+    def _insert(
+        self, rows: np.ndarray, lengths: np.ndarray, priorities: np.ndarray
+    ) -> np.ndarray:
+        n = len(rows)
+        self._remove_next(n - len(self._free))
+        places = np.array([self._free.pop() for _ in range(n)], np.int64)
+        self._lease[places] += np.uint64(1)
+        capacity = np.uint64(self.config.max_size)
+        keys = self._lease[places] * capacity + places.astype(np.uint64)
+        self.keys[places] = keys
+        self.rows[places] = rows
+        self.lengths[places] = lengths
+        self.priorities[places] = priorities
+        self.times_sampled[places] = 0
+        self.inserted_as[places] = self.limiter.inserts + np.arange(n)
+        self.born[places] = time.monotonic()
+        self.limiter.inserts += n
+        self.max_priority = max(self.max_priority, float(priorities.max()))
+        self.store.retain(self.store.slots_of(rows))
+        self.sampler.insert(places, priorities)
+        self.remover.insert(places, priorities)
+        self._tell("insert", places)
+        return keys
+
+    def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.sampler.ordered:
+            return np.repeat(self.sampler.first(1), n), np.ones(n)
+        return self.sampler.draw(n, self.rng)
+
+    def _sampled(self, places: np.ndarray, chances: np.ndarray) -> Sampled:
+        np.add.at(self.times_sampled, places, 1)
+        self.limiter.samples += len(places)
+        rows = self.rows[places]
+        sampled = Sampled(
+            keys=self.keys[places],
+            probabilities=chances,
+            priorities=self.priorities[places],
+            times_sampled=self.times_sampled[places],
+            ages=self.limiter.inserts - self.inserted_as[places],
+            lengths=self.lengths[places],
+            size=self.size,
+            data={
+                name: self.store.gather(s.column, rows[:, s.start : s.stop])
+                for name, s in self.columns.items()
+            },
+        )
+        self._tell("sample", places)
+        if limit := self.config.max_times_sampled:
+            self._remove(np.unique(places[self.times_sampled[places] >= limit]))
+        return sampled
+
+    def _places(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of the items that are still there, and which of `keys` they are."""
+        keys = np.asarray(keys, np.uint64)
+        places = (keys % np.uint64(self.config.max_size)).astype(np.int64)
+        there = (self.keys[places] == keys) & (keys > 0)
+        return places[there], np.flatnonzero(there)
+
+    def _remove_next(self, n: int) -> None:
+        """Removes n items, if n is above 0, as the remover chooses."""
+        if self.remover.ordered:
+            self._remove(self.remover.first(max(0, n)))
+            return
+        for place, _ in draws(self.remover, n, self.rng):
+            self._remove(np.array([place]))
+
+    def _remove(self, places: np.ndarray) -> None:
+        if not len(places):
+            return
+        self._tell("delete", places)
+        self.sampler.delete(places)
+        self.remover.delete(places)
+        self.keys[places] = 0
+        self._free.extend(places.tolist())
+        self.store.release(self.store.slots_of(self.rows[places]))
+
+    def _tell(self, event: str, places: np.ndarray) -> None:
+        for hook in self.hooks:
+            hook(event, self, places)
+
+
+def join(parts: list[Sampled]) -> Sampled:
+    """Several samples of one table as one."""
+    if len(parts) == 1:
+        return parts[0]
+    data = {n: np.concatenate([p.data[n] for p in parts]) for n in parts[0].data}
+    arrays = [
+        np.concatenate(values) for values in zip(*(p[:6] for p in parts), strict=True)
+    ]
+    return Sampled(*arrays, size=parts[-1].size, data=data)
+
+
+def _columns(config: TableConfig, store: ChunkStore) -> dict[str, Slice]:
+    columns = config.columns or {name: Slice(name) for name in store.signature}
+    for name, part in columns.items():
+        if part.column not in store.signature:
+            raise ValueError(
+                f"table {config.name}: {name} shows {part.column!r}, but a step has "
+                f"{', '.join(store.signature)}"
+            )
+        if not len(range(*slice(part.start, part.stop).indices(config.window))):
+            raise ValueError(
+                f"table {config.name}: {name} shows no step of a window of "
+                f"{config.window}"
+            )
+    return columns

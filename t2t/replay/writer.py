@@ -1,0 +1,280 @@
+"""Writes steps, and items over them, to a replay server.
+
+    with Writer(client, "table") as writer:
+        writer.append({"observation": x, "action": a, "reward": r})
+        writer.create_item("table", length=5, priority=1.0)
+        writer.end_episode()
+
+Steps travel in chunks, each with the items that end in it, in numbered messages of
+which a few may be unacknowledged. The server does not acknowledge a message before
+the limiter lets its items in: a writer that is too fast waits. After a lost
+connection the writer asks which message was the last to be taken and sends the
+rest again, so that every item gets in once.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import random
+import time
+import uuid
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from t2t.replay import columns, frames
+from t2t.replay.client import Client, Connection, ServerGone
+from t2t.replay.columns import Signature
+from t2t.replay.service import DeadlinePassed, ReplayError
+
+SCALARS = (int, float, bool)
+MAX = math.nan  # on the wire: the greatest priority of the table so far
+
+
+class _Message(NamedTuple):
+    """A chunk and its items, kept until the server has taken them."""
+
+    sequence: int
+    meta: dict[str, Any]
+    arrays: list[np.ndarray]
+
+
+class Writer:
+    """One stream of steps.
+
+    Args:
+      client: of the server.
+      table: one of the tables that the steps are for.
+      signature: of a step; that of the first step by default.
+      in_flight: messages that may wait for the limiter.
+      timeout: seconds that a call may wait before `DeadlinePassed`; reconnecting
+        counts, too.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        table: str,
+        *,
+        signature: Signature | None = None,
+        in_flight: int = 2,
+        timeout: float = 60.0,
+    ) -> None:
+        self._client, self._table = client, table
+        self._in_flight, self._timeout = in_flight, timeout
+        self._name = uuid.uuid4().hex
+        self._connection: Connection | None = None
+        self._signature: Signature = {}
+        self._windows: dict[str, int] = {}
+        self._waiting: collections.deque[_Message] = collections.deque()
+        self._sent = 0  # of `_waiting`, how many are on this connection
+        self._sequence = 0
+        self.steps = 0  # appended in all
+        self._episode = 0  # the step that the episode began with
+        self._count = 0  # steps in the chunk that is being filled
+        self._chunk: dict[str, np.ndarray] = {}
+        self._spare: list[dict[str, np.ndarray]] = []  # buffers to be filled again
+        self._items: dict[str, list[tuple[int, int, float]]] = {}
+        if signature is not None:
+            self._begin(signature)
+
+    # -- what a user calls -----------------------------------------------------------
+
+    def append(self, step: dict[str, Any]) -> None:
+        """Adds a step of the episode.
+
+        Raises:
+          BadStep: for values that are not of the signature.
+          DeadlinePassed: when the limiter let nothing in for `timeout` seconds; the
+            step was not added.
+        """
+        if not self._signature:
+            self._begin(columns.signature_of(step))
+        if self._count == self._size:
+            self._send_chunk()
+        if step.keys() != self._signature.keys():
+            columns.check_step(step, self._signature)
+        for name, column in self._signature.items():
+            value = step[name]
+            if type(value) not in SCALARS or column.shape:
+                value = np.asarray(value)
+                if value.shape != column.shape or value.dtype != column.dtype:
+                    value = columns.check_step(step, self._signature)[name]
+            self._chunk[name][self._count] = value
+        self._count += 1
+        self.steps += 1
+
+    def create_item(
+        self, table: str, *, length: int = 1, priority: float | str = 1.0
+    ) -> None:
+        """An item over the last `length` steps, which must be of this episode.
+
+        Args:
+          priority: a number, or 'max' for the greatest of the table so far.
+
+        Raises:
+          ReplayError: when the table or so many steps are not there.
+        """
+        if table not in self._windows:
+            names = ", ".join(self._windows) or "none before the first step"
+            raise ReplayError(f"this writer writes to {names}, not to {table!r}")
+        if not 1 <= length <= min(self._windows[table], self.episode_steps):
+            raise ReplayError(
+                f"an item of {length} steps: table {table} takes 1 to "
+                f"{self._windows[table]}, and the episode has {self.episode_steps}"
+            )
+        value = MAX if priority == "max" else float(priority)
+        if priority != "max" and not (value >= 0 and math.isfinite(value)):
+            raise ReplayError(f"a priority is 0 or more, or 'max', not {priority!r}")
+        self._items.setdefault(table, []).append((self.steps, length, value))
+
+    @property
+    def episode_steps(self) -> int:
+        """Steps of this episode so far."""
+        return self.steps - self._episode
+
+    def end_episode(self) -> None:
+        """The next step begins another episode; no item lies over both."""
+        self._episode = self.steps
+
+    def flush(self) -> None:
+        """Waits until the server has taken everything.
+
+        Raises:
+          DeadlinePassed: when it did not in `timeout` seconds; nothing is lost, and
+            `flush` may be called again.
+        """
+        if self._count or self._items:
+            self._send_chunk()
+        self._until(lambda: not self._waiting)
+
+    def close(self) -> None:
+        """Flushes and ends the stream."""
+        if not self._signature:
+            return
+        self.flush()
+        if self._connection is not None:
+            self._connection.ask(frames.CLOSE)
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is None:
+            self.close()
+        elif self._connection is not None:
+            self._connection.close()
+
+    # -- parts -----------------------------------------------------------------------
+
+    def _begin(self, signature: Signature) -> None:
+        self._signature = signature
+        try:
+            self._until(lambda: self._connection is not None)
+        except ReplayError:
+            self._signature = {}
+            raise
+        self._chunk = self._buffers()
+
+    def _buffers(self) -> dict[str, np.ndarray]:
+        if self._spare:
+            return self._spare.pop()
+        return {
+            name: np.empty((self._size, *column.shape), column.dtype)
+            for name, column in self._signature.items()
+        }
+
+    def _send_chunk(self) -> None:
+        """Puts the chunk and its items into the queue, and waits for room in it."""
+        self._until(lambda: len(self._waiting) < self._in_flight)
+        self._sequence += 1
+        arrays = [self._chunk[name][: self._count] for name in self._signature]
+        for values in self._items.values():
+            ends, lengths, priorities = zip(*values, strict=True)
+            arrays += [np.array(ends, np.int64), np.array(lengths, np.int64)]
+            arrays.append(np.array(priorities, np.float64))
+        meta = {
+            "sequence": self._sequence,
+            "steps": self._count,
+            "items": [[name, len(values)] for name, values in self._items.items()],
+        }
+        self._waiting.append(_Message(self._sequence, meta, arrays))
+        self._chunk, self._count, self._items = self._buffers(), 0, {}
+        self._until(lambda: self._sent == len(self._waiting))
+
+    def _until(self, reached: Any) -> None:
+        """Sends, receives and reconnects until something is reached."""
+        until = time.monotonic() + self._timeout
+        pause = 0.01
+        while True:
+            try:
+                self._work()
+                if reached():
+                    return
+                self._receive(max(0.0, until - time.monotonic()))
+                pause = 0.01
+            except TimeoutError:
+                raise DeadlinePassed(
+                    f"{self._client.address} took nothing for {self._timeout:g} s: "
+                    f"{len(self._waiting)} messages wait for table {self._table}"
+                ) from None
+            except OSError as error:
+                self._lose()
+                if time.monotonic() > until:
+                    raise ServerGone(f"{self._client.address}: {error}") from error
+                time.sleep(pause * random.uniform(0.5, 1.5))
+                pause = min(1.0, 2 * pause)
+
+    def _work(self) -> None:
+        """Connects if need be, and sends what is not on this connection."""
+        if self._connection is None:
+            self._connect()
+        assert self._connection is not None
+        while self._sent < len(self._waiting):
+            message = self._waiting[self._sent]
+            self._sent += 1
+            self._connection.send(frames.APPEND, message.meta, message.arrays)
+        while self._sent and self._connection.answered():
+            self._receive(self._timeout)
+
+    def _receive(self, timeout: float) -> None:
+        """Waits for one acknowledgement."""
+        if not self._sent:
+            return
+        if timeout <= 0:
+            raise TimeoutError
+        assert self._connection is not None
+        self._connection.receive(timeout=timeout)
+        self._taken(self._waiting[0].sequence)
+
+    def _taken(self, sequence: int) -> None:
+        """The server has taken all messages up to this one."""
+        while self._waiting and self._waiting[0].sequence <= sequence:
+            arrays = self._waiting.popleft().arrays
+            whole = [a.base for a in arrays[: len(self._signature)]]
+            if all(base is not None for base in whole):
+                self._spare.append(dict(zip(self._signature, whole, strict=True)))
+            self._sent = max(0, self._sent - 1)
+
+    def _connect(self) -> None:
+        connection = self._client.connect()
+        meta, _ = connection.ask(
+            frames.OPEN,
+            {
+                "writer": self._name,
+                "table": self._table,
+                "signature": columns.plain(self._signature),
+            },
+        )
+        self._connection, self._sent = connection, 0
+        self._size, self._windows = int(meta["chunk_steps"]), dict(meta["windows"])
+        self._taken(int(meta["sequence"]))
+        self._sent = 0
+
+    def _lose(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._sent = None, 0
