@@ -1,12 +1,14 @@
 """What every problem is: features, examples by split, vocabularies, metrics.
 
 A problem yields *raw* examples (strings, labels by name, uint8 images); `encode`
-turns one into arrays by the features' vocabularies. Two kinds of problem:
+turns one into arrays by the features' vocabularies. Three kinds of problem:
 
 - stored: `examples(split, tmp_dir)` yields a finite corpus once; `t2t-datagen`
   writes it to shards;
 - generated (`generated = True`): `example(split, rng)` makes one example from a
-  random generator, so the data are endless and never written.
+  random generator, so the data are endless and never written;
+- interactive (`interactive = True`): `environment(split)` answers to actions, and
+  the data come from acting; see `t2t.environments`.
 
 A class states `FEATURES = {name: kind}` as a literal, which the registry reads
 without importing, and builds the `Feature`s of the same names in `features`.
@@ -37,6 +39,7 @@ class Problem:
       TARGET: the feature that a model predicts.
       SPLITS: {split: number of shards}.
       generated: whether examples are made on the fly.
+      interactive: whether they come from acting in an environment.
       SUGGESTED: (hparams set, model) that fit when the user names none.
       licence: of the data, when known.
     """
@@ -46,6 +49,7 @@ class Problem:
     TARGET = "targets"
     SPLITS: dict[str, int] = {TRAIN: 10, DEV: 1, TEST: 1}
     generated = False
+    interactive = False
     SUGGESTED: tuple[str, str] | None = None
     licence = "unknown"
     # Set by `get` from the suffixes of the name, see t2t.registry.

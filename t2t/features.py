@@ -58,6 +58,8 @@ class Feature:
       'image' (uint8 [H, W, C]), 'real' (float vector or series).
     shape: of one example, without batch; None where it varies.
     axes: one letter an axis of `shape`.
+    classes: of a label without a vocabulary, such as an action.
+    low, high: bounds of a real feature, where it has any.
     """
 
     kind: str
@@ -65,6 +67,9 @@ class Feature:
     dtype: str
     axes: str
     vocabulary: Vocabulary | None = None
+    classes: int = 0
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.axes) != len(self.shape):
@@ -80,9 +85,11 @@ class Feature:
         Raises:
           ValueError: when the feature has no vocabulary, or one not built yet.
         """
-        if self.vocabulary is None:
+        if self.vocabulary is not None:
+            return self.vocabulary.size
+        if not self.classes:
             raise ValueError(f"a {self.kind!r} feature has no vocabulary")
-        return self.vocabulary.size
+        return self.classes
 
 
 def text(vocabulary: Vocabulary) -> Feature:

@@ -19,7 +19,7 @@ import keras
 from keras import ops
 
 from t2t.features import EOS, PAD
-from t2t.layers.dropout import mix
+from t2t.layers.seeds import mix
 
 LOWEST = -1e9
 # When all but one row in FEW are decided, the others go on in a smaller batch.

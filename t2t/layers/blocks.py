@@ -14,10 +14,11 @@ from keras import ops
 
 from t2t import knobs, registry
 from t2t.layers.attention import Attention
-from t2t.layers.dropout import Dropout, current_seed, random_seed
+from t2t.layers.dropout import Dropout
 from t2t.layers.feed_forward import FeedForward
 from t2t.layers.norm import make_norm
 from t2t.layers.position import LearnedPositions, RelativeBias, sinusoids
+from t2t.layers.seeds import current_seed, random_seed
 
 
 @registry.configurable("blocks")

@@ -70,6 +70,29 @@ class ChunkStore:
         start = slot * self.steps
         return {n: column[start : start + count] for n, column in self.columns.items()}
 
+    def by_slot(self, name: str) -> np.ndarray:
+        """A column as [slots, K, …]."""
+        column = self.columns[name]
+        return column.reshape(self.slots, self.steps, *column.shape[1:])
+
+    def occupy(self, slots: np.ndarray, generations: np.ndarray) -> np.ndarray:
+        """Slots for chunks of another store, the same ones where they are there;
+        each with one reference.
+
+        Raises:
+          OutOfSlots: when there are too few.
+        """
+        if len(slots) > len(self._free):
+            raise OutOfSlots(f"{len(slots)} chunks for {len(self._free)} free slots")
+        if len(slots) and slots.max() >= self.slots:
+            return np.array([self.lease() for _ in slots], np.int64)
+        taken = np.zeros(self.slots, bool)
+        taken[slots] = True
+        self._free = [slot for slot in self._free if not taken[slot]]
+        self.references[slots] = 1
+        self.generations[slots] = generations
+        return slots.copy()
+
     def retain(self, slots: np.ndarray) -> None:
         """Adds a reference for each entry; a slot may occur more than once."""
         np.add.at(self.references, slots, 1)

@@ -90,18 +90,15 @@ def _open(connection: Connection, meta: Meta) -> Reply:
     writer = str(meta["writer"])
     signature = columns.from_plain(meta["signature"])
     service = connection.loop.service
-    connection.stream = service.open_stream(writer, str(meta["table"]), signature)
-    connection.writer = writer
-    config = service.configs[connection.stream.store]
-    return (
-        frames.REPLY,
-        {
-            "sequence": connection.stream.sequence,
-            "chunk_steps": config.chunk_steps,
-            "windows": {table.name: table.window for table in config.tables},
-        },
-        [],
+    connection.stream = service.open_stream(
+        writer,
+        str(meta["table"]),
+        signature,
+        sequence=int(meta.get("sequence", 0)),
+        steps=int(meta.get("steps", 0)),
     )
+    connection.writer = writer
+    return frames.REPLY, service.welcome(connection.stream), []
 
 
 def _append(connection: Connection, meta: Meta, size: int) -> Steps:

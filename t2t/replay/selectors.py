@@ -45,6 +45,12 @@ class Selector(Protocol):
 
     def reset(self) -> None: ...
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies from which `restore` makes it go on exactly."""
+        ...
+
+    def restore(self, state: dict[str, np.ndarray]) -> None: ...
+
 
 class _Ordered:
     """Entries (rank, stamp, place) of which a stale one is passed over.
@@ -70,6 +76,16 @@ class _Ordered:
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Places, np.ndarray]:
         raise NotImplementedError("an ordered selector does not draw")
 
+    def _valid(self, entries: list[tuple[int, ...]]) -> np.ndarray:
+        """[·, 2] of (stamp, place) of the entries that are not stale."""
+        stamps = self._stamps
+        found = [e[-2:] for e in entries if stamps[e[-1]] == e[-2]]
+        return np.array(found, np.int64).reshape(-1, 2)
+
+    def _restamp(self, pairs: np.ndarray) -> None:
+        self._stamps[pairs[:, 1]] = pairs[:, 0]
+        self._counter = itertools.count(int(pairs[:, 0].max(initial=0)) + 1)
+
 
 class Fifo(_Ordered):
     """The item that has been there longest."""
@@ -94,6 +110,13 @@ class Fifo(_Ordered):
     def reset(self) -> None:
         self._stamps[:] = 0
         self._entries.clear()
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"entries": self._valid(list(self._entries))}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self._restamp(state["entries"])
+        self._entries.extend(map(tuple, state["entries"].tolist()))
 
 
 class Lifo(Fifo):
@@ -144,6 +167,20 @@ class MinHeap(_Ordered):
         self._stamps[:] = 0
         self._heap.clear()
 
+    def state(self) -> dict[str, np.ndarray]:
+        valid = [e for e in self._heap if self._stamps[e[2]] == e[1]]
+        return {
+            "entries": self._valid(valid),
+            "ranks": np.array([rank for rank, _, _ in valid]),
+        }
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self._restamp(state["entries"])
+        pairs = state["entries"].tolist()
+        ranks = state["ranks"].tolist()
+        self._heap = [(r, *pair) for r, pair in zip(ranks, pairs, strict=True)]
+        heapq.heapify(self._heap)
+
 
 class MaxHeap(MinHeap):
     """The item of greatest priority."""
@@ -187,6 +224,15 @@ class Uniform:
         self._where[:] = -1
         self.size = 0
 
+    def state(self) -> dict[str, np.ndarray]:
+        return {"dense": self._dense[: self.size].copy()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        dense = state["dense"]
+        self.size = len(dense)
+        self._dense[: self.size] = dense
+        self._where[dense] = np.arange(self.size)
+
     def _put(self, place: int, index: int) -> None:
         self._dense[index] = place
         self._where[place] = index
@@ -218,7 +264,8 @@ class Epoch(Uniform):
                 self._put(int(self._dense[self._left]), hole)
                 hole = self._left
             self.size -= 1
-            self._put(int(self._dense[self.size]), hole)
+            if hole < self.size:
+                self._put(int(self._dense[self.size]), hole)
             self._where[place] = -1
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Places, np.ndarray]:
@@ -236,6 +283,13 @@ class Epoch(Uniform):
     def reset(self) -> None:
         super().reset()
         self._left = 0
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {**super().state(), "left": np.array(self._left)}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        super().restore(state)
+        self._left = int(state["left"])
 
 
 class Prioritized(Uniform):
@@ -270,6 +324,14 @@ class Prioritized(Uniform):
     def reset(self) -> None:
         super().reset()
         self._tree = SumTree(self._capacity)
+
+    def state(self) -> dict[str, np.ndarray]:
+        state = super().state()
+        return {**state, "weights": self._tree.weights(state["dense"])}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        super().restore(state)
+        self._tree.update(state["dense"], state["weights"])
 
 
 SELECTORS: dict[str, Any] = {

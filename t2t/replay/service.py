@@ -78,6 +78,29 @@ class Stream:
     )
     connected: bool = True
     seen: float = 0.0  # when it was last connected
+    lost: int = 0  # the first step that did not go with a server
+    dropped: int = 0  # items over steps that did
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "store": self.store,
+            "sequence": self.sequence,
+            "begun": self.begun,
+            "chunk_taken": self.chunk_taken,
+            "steps": self.steps,
+            "lost": self.lost,
+            "dropped": self.dropped,
+            "chunks": list(self.chunks),
+        }
+
+    @classmethod
+    def from_plain(cls, value: dict[str, Any], slots: dict[int, int]) -> Stream:
+        """The inverse, its chunks moved to other slots."""
+        chunks = [(first, n, int(slots[slot])) for first, n, slot in value["chunks"]]
+        seen = time.monotonic()
+        stream = cls(**{**value, "chunks": collections.deque(chunks)}, seen=seen)
+        return stream
 
 
 @dataclasses.dataclass
@@ -134,7 +157,12 @@ class Service:
             self._samples[name] = collections.deque()
         for index, config in enumerate(stores):
             if config.signature is not None:
-                self._build(index, config.signature)
+                self.build_store(index, config.signature)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all tables."""
+        return list(self._store_of)
 
     def table(self, name: str) -> Table:
         """A table that has a signature.
@@ -149,27 +177,47 @@ class Service:
 
     # -- writers ---------------------------------------------------------------------
 
-    def open_stream(self, writer: str, table: str, signature: Signature) -> Stream:
+    def open_stream(
+        self,
+        writer: str,
+        table: str,
+        signature: Signature,
+        *,
+        sequence: int = 0,
+        steps: int = 0,
+    ) -> Stream:
         """The stream of a writer, new or as a lost connection left it.
+
+        Args:
+          sequence, steps: that the writer knows to be taken. A server that was
+            restored from a checkpoint may know less: then the steps between are
+            gone, and so are the items over them.
 
         Raises:
           ReplayError: when the signature is not the table's.
         """
         self._known(table)
         index = self._store_of[table]
-        store = self.stores[index]
-        if store is None:
-            store = self._build(index, signature)
-        if store.signature != signature:
-            raise ReplayError(
-                f"table {table} takes steps of {store.signature}, not of {signature}"
-            )
+        self.build_store(index, signature)
         stream = self.streams.setdefault(writer, Stream(index))
         if stream.store != index:
             raise ReplayError(f"writer {writer} writes to other tables already")
         self._drop(stream)
+        if stream.sequence < sequence:
+            self._forget(stream, keep=0)
+            stream.sequence, stream.steps = sequence, steps
+            stream.begun, stream.chunk_taken, stream.lost = 0, False, steps
         stream.connected = True
         return stream
+
+    def welcome(self, stream: Stream) -> dict[str, Any]:
+        """What a writer must know of its stream, as JSON holds it."""
+        config = self.configs[stream.store]
+        return {
+            "sequence": stream.sequence,
+            "chunk_steps": config.chunk_steps,
+            "windows": {table.name: table.window for table in config.tables},
+        }
 
     def close_stream(self, writer: str) -> None:
         """The writer is done: nothing more will come."""
@@ -223,6 +271,7 @@ class Service:
             table = self.table(group.table)
             if table.store is not self._store(stream):
                 raise ReplayError(f"table {group.table} takes other steps")
+            group = self._without_lost(stream, group)
             rows, lengths = self._rows(stream, table, group)
             groups.append((table, rows, lengths, group.priorities))
         groups = _without(groups, stream.begun)
@@ -311,7 +360,20 @@ class Service:
         assert store is not None
         return store
 
-    def _build(self, index: int, signature: Signature) -> ChunkStore:
+    def build_store(self, index: int, signature: Signature) -> ChunkStore:
+        """Makes a store and its tables, now that their steps are known.
+
+        Raises:
+          ReplayError: when there is one for steps of another signature.
+        """
+        made = self.stores[index]
+        if made is not None:
+            if made.signature != signature:
+                names = ", ".join(table.name for table in self.configs[index].tables)
+                raise ReplayError(
+                    f"{names} takes steps of {made.signature}, not of {signature}"
+                )
+            return made
         config = self.configs[index]
         store = ChunkStore(
             signature,
@@ -367,6 +429,19 @@ class Service:
         slots = np.array([slot for _, _, slot in stream.chunks], np.int64)
         chunk = np.searchsorted(firsts, steps, side="right") - 1
         return slots[chunk] * table.store.steps + steps - firsts[chunk], lengths
+
+    def _without_lost(self, stream: Stream, items: Items) -> Items:
+        """The items none of whose steps went with a lost server."""
+        there = items.ends - items.lengths >= stream.lost
+        if stream.lost == 0 or there.all():
+            return items
+        stream.dropped += int((~there).sum())
+        return Items(
+            items.table,
+            items.ends[there],
+            items.lengths[there],
+            items.priorities[there],
+        )
 
     def _finish(self, request: _Insert) -> None:
         stream = request.stream

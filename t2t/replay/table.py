@@ -18,6 +18,9 @@ from t2t.replay.chunks import ChunkStore
 from t2t.replay.limiter import Limiter, Limits, min_size
 from t2t.replay.selectors import draws, make_selector
 
+# What is known of each item, an array over places; see `Table`.
+ITEM = ("keys", "rows", "lengths", "priorities", "times_sampled", "inserted_as")
+
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
@@ -214,6 +217,59 @@ class Table:
             "remover": self.config.remover,
             "window": self.config.window,
         }
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays by name, JSON values) for `restore`; copies."""
+        places = self.occupied()
+        arrays = {name: getattr(self, name)[places] for name in ITEM}
+        arrays |= {"places": places, "free": np.array(self._free, np.int64)}
+        arrays["lease"] = self._lease.copy()
+        for role, selector in (("sampler", self.sampler), ("remover", self.remover)):
+            arrays |= {f"{role}/{n}": v for n, v in selector.state().items()}
+        plain = {
+            "max_size": self.config.max_size,
+            "window": self.config.window,
+            "selectors": [self.config.sampler, self.config.remover],
+            "inserts": self.limiter.inserts,
+            "samples": self.limiter.samples,
+            "max_priority": self.max_priority,
+            "evicted": self.evicted,
+            "rng": self.rng.bit_generator.state,
+        }
+        return arrays, plain
+
+    def restore(self, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
+        """Fills an empty table. Of the same size and selectors it goes on exactly;
+        else the items come in order, the newest that there is room for.
+
+        Raises:
+          ValueError: when its windows are longer than this table's.
+        """
+        config = self.config
+        if plain["window"] != config.window:
+            raise ValueError(
+                f"table {config.name} has windows of {config.window} steps, its "
+                f"checkpoint of {plain['window']}"
+            )
+        self.rng.bit_generator.state = plain["rng"]
+        same = plain["max_size"] == config.max_size
+        if same and plain["selectors"] == [config.sampler, config.remover]:
+            places = arrays["places"]
+            for name in ITEM:
+                getattr(self, name)[places] = arrays[name]
+            self._free = arrays["free"].tolist()
+            self._lease[:] = arrays["lease"]
+            for role in ("sampler", "remover"):
+                own = {n: arrays[f"{role}/{n}"] for n in getattr(self, role).state()}
+                getattr(self, role).restore(own)
+            self.store.retain(self.store.slots_of(arrays["rows"]))
+            self.born[places] = time.monotonic()
+        else:
+            kept = slice(max(0, len(arrays["rows"]) - config.max_size), None)
+            rows, lengths = arrays["rows"][kept], arrays["lengths"][kept]
+            self._insert(rows, lengths, arrays["priorities"][kept])
+        self.limiter.inserts, self.limiter.samples = plain["inserts"], plain["samples"]
+        self.max_priority, self.evicted = plain["max_priority"], plain["evicted"]
 
     # -- parts -----------------------------------------------------------------------
 

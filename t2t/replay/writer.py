@@ -70,6 +70,8 @@ class Writer:
         self._waiting: collections.deque[_Message] = collections.deque()
         self._sent = 0  # of `_waiting`, how many are on this connection
         self._sequence = 0
+        self._acknowledged = 0  # of the last message that was taken
+        self._committed = 0  # steps in these messages
         self.steps = 0  # appended in all
         self._episode = 0  # the step that the episode began with
         self._count = 0  # steps in the chunk that is being filled
@@ -253,10 +255,15 @@ class Writer:
     def _taken(self, sequence: int) -> None:
         """The server has taken all messages up to this one."""
         while self._waiting and self._waiting[0].sequence <= sequence:
-            arrays = self._waiting.popleft().arrays
+            message = self._waiting.popleft()
+            self._acknowledged = message.sequence
+            self._committed += message.meta["steps"]
+            arrays = message.arrays
             whole = [a.base for a in arrays[: len(self._signature)]]
             if all(base is not None for base in whole):
-                self._spare.append(dict(zip(self._signature, whole, strict=True)))
+                self._spare.append(
+                    dict(zip(self._signature, whole, strict=True))  # type: ignore
+                )
             self._sent = max(0, self._sent - 1)
 
     def _connect(self) -> None:
@@ -267,6 +274,8 @@ class Writer:
                 "writer": self._name,
                 "table": self._table,
                 "signature": columns.plain(self._signature),
+                "sequence": self._acknowledged,
+                "steps": self._committed,
             },
         )
         self._connection, self._sent = connection, 0

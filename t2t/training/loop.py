@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from t2t import registry
-from t2t.layers.dropout import random_seed
+from t2t.layers.seeds import random_seed
 from t2t.run.checkpoints import Checkpoints
 from t2t.run.log import MetricsLog
 from t2t.sources import Batch, Source

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from t2t.layers.dropout import random_seed
+from t2t.layers.seeds import random_seed
 from t2t.sources import Batch
 from t2t.training.step import Step
 

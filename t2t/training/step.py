@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from t2t import registry
-from t2t.layers.dropout import mix, random_seed, uint32
+from t2t.layers.seeds import mix, random_seed, uint32
 from t2t.sources import Batch
 from t2t.training.devices import split_rows
 

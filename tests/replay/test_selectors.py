@@ -94,6 +94,7 @@ def test_prioritized_draws_by_power_of_priority():
     assert square < 148  # chi-square of 98 degrees, one in a thousand
 
 
+@settings(max_examples=300)
 @given(script=operations, rounds=st.integers(1, 3))
 def test_an_epoch_gives_each_item_once(script, rounds):
     selector = make_selector("epoch", CAPACITY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def one(table: str, end: int, length: int, priority: float = 1.0) -> Items:
     return Items(table, np.array([end]), np.array([length]), np.array([priority]))
 
 
-def sample(service: Service, table: str, n: int, timeout: float = 0.0):
+def sample(service: Service, table: str, n: int, timeout: float = 0.0) -> Any:
     answers: list = []
     service.sample(table, n, timeout=timeout, done=answers.append)
     service.tick()

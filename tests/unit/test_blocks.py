@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from t2t.layers.blocks import BlockShape, Stack
-from t2t.layers.dropout import random_seed
 from t2t.layers.embedding import Embedding, shift_right
 from t2t.layers.feed_forward import ACTIVATIONS, GATED, FeedForward
 from t2t.layers.norm import make_norm
+from t2t.layers.seeds import random_seed
 from t2t.run.build import dtype_policy
 
 BATCH = kit.batch(kit.features("transformer"))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t.layers.dropout import Dropout, random_bits, random_seed, uint32
+from t2t.layers.dropout import Dropout
+from t2t.layers.seeds import random_bits, random_seed, uint32
 
 ONES = np.ones((64, 128), "float32")
 

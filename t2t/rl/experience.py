@@ -1,0 +1,185 @@
+"""What of an episode becomes an item of the replay table, and an item a batch.
+
+A row is an observation, the action taken on it, and what came of it:
+
+    observation…  action  reward  terminated  truncated  last  (extras of `act`)
+
+The observation that ends an episode has a row, too (`last`): its action was not
+taken and its reward is 0. An item is a window of rows.
+
+transitions  from one observation to that n steps later, or to the episode's end:
+             observation [B, …], action [B, …], reward [B, n], going [B, n] (0 where
+             the episode terminated), steps int32 [B], next_observation [B, …]
+sequences    T+1 rows as they came, over the ends of episodes: observation
+             [B, T+1, …], action, reward, going, linked, taken, extras [B, T+1];
+             linked is 0 at the last rows, taken is 0 there, too: nothing was done
+
+Both have weights [B]: 1, or the importance weights of prioritised sampling.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from t2t import registry
+from t2t.replay import limiter
+from t2t.replay.limiter import Limits
+from t2t.replay.service import StoreConfig
+from t2t.replay.table import Sampled, Slice, TableConfig
+from t2t.sources import Batch
+
+TABLE = "experience"
+MARKS = ("reward", "terminated", "truncated", "last")
+
+
+@registry.configurable("experience")
+@dataclasses.dataclass(frozen=True)
+class Experience:
+    """The table, in words of the algorithm.
+
+    Args:
+      items: 'transitions' or 'sequences'.
+      n_step: steps of a transition.
+      length: T of a sequence.
+      period: rows from the beginning of a sequence to that of the next; 0 for T.
+      max_size, min_size: items that the table holds, and that learning begins with.
+      samples_per_insert: how often an item is sampled on average; 0 for no limit.
+      error_buffer: samples by which that may be missed; 0 for the least possible.
+      queue: every item is sampled `samples_per_insert` times and goes: on-policy
+        learning in rounds of `max_size` items.
+      selector, exponent: see `t2t.replay.selectors`.
+      importance: exponent of the importance weights (Schaul et al., β); 0 for none.
+    """
+
+    items: str = "transitions"
+    n_step: int = 1
+    length: int = 128
+    period: int = 0
+    max_size: int = 1_000_000
+    min_size: int = 1_000
+    samples_per_insert: float = 256.0
+    error_buffer: float = 0.0
+    queue: bool = False
+    selector: str = "uniform"
+    exponent: float = 0.6
+    importance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.items not in ("transitions", "sequences"):
+            raise ValueError(
+                f"experience.items={self.items!r}: 'transitions' or 'sequences'"
+            )
+
+    @property
+    def window(self) -> int:
+        """Rows of an item."""
+        return 1 + (self.n_step if self.items == "transitions" else self.length)
+
+    @property
+    def priority(self) -> float | str:
+        """Of a new item."""
+        return "max" if self.selector == "prioritized" else 1.0
+
+    def store(self, row: dict[str, np.ndarray], observed: list[str]) -> StoreConfig:
+        """The table for rows like this one, with the names of what is observed.
+
+        Chunks have one row, so that an item is there as soon as its last row is.
+        """
+        times = round(self.samples_per_insert) if self.queue else 0
+        table = TableConfig(
+            TABLE,
+            window=self.window,
+            max_size=self.max_size,
+            sampler="epoch" if self.queue else self.selector,
+            exponent=self.exponent,
+            limits=self._limits(),
+            max_times_sampled=times,
+            columns=self._columns(row, observed),
+        )
+        per_item = self.window if self.items == "sequences" else 1
+        # Rows that no item holds yet, and the last rows of episodes, count too.
+        steps = self.max_size * per_item + self.max_size // 8 + 1024
+        return StoreConfig((table,), chunk_steps=1, max_steps=steps)
+
+    def _limits(self) -> Limits:
+        wanted = self.samples_per_insert
+        if self.queue:
+            return Limits(wanted, 1, 0.0, wanted * self.max_size)
+        if not wanted:
+            return limiter.min_size(self.min_size)
+        buffer = self.error_buffer or 2 * max(1.0, wanted)
+        return limiter.ratio(wanted, min_size=self.min_size, error_buffer=buffer)
+
+    def _columns(
+        self, row: dict[str, np.ndarray], observed: list[str]
+    ) -> dict[str, Slice]:
+        if self.items == "sequences":
+            return {name: Slice(name) for name in row}
+        n = self.n_step
+        columns = {name: Slice(name, 0, 1) for name in row if name not in MARKS}
+        for name in observed:
+            columns[f"next_{name}"] = Slice(name, n, n + 1)
+        for name in ("reward", "terminated"):
+            columns[name] = Slice(name, 0, n)
+        return columns
+
+    def batch(self, sampled: Sampled) -> Batch:
+        """See above."""
+        batch: Batch = dict(sampled.data)
+        terminated = batch.pop("terminated")
+        if self.items == "transitions":
+            singles = [name for name in batch if name != "reward"]
+            batch.update({name: batch[name][:, 0] for name in singles})
+            batch["steps"] = (sampled.lengths - 1).astype(np.int32)
+        else:
+            last = batch.pop("last")
+            ended = terminated | batch.pop("truncated")
+            batch["taken"] = (~last).astype(np.float32)
+            # The row after an end is the last one, whose value is its bootstrap.
+            batch["linked"] = (~last & ~ended).astype(np.float32)
+        batch["going"] = (~terminated).astype(np.float32)
+        batch["weights"] = self._weights(sampled)
+        return batch
+
+    def _weights(self, sampled: Sampled) -> np.ndarray:
+        if not self.importance:
+            return np.ones(len(sampled.keys), np.float32)
+        weights = (sampled.probabilities * sampled.size) ** -self.importance
+        return (weights / weights.max()).astype(np.float32)
+
+
+class Recorder:
+    """Appends one environment's rows to a writer, and makes items of them."""
+
+    def __init__(self, experience: Experience, writer: Any) -> None:
+        self.experience, self.writer = experience, writer
+        self._rows = 0  # of this episode, or of all for sequences
+
+    def __call__(self, row: dict[str, np.ndarray]) -> int:
+        """Takes a row; returns the number of items made."""
+        experience, writer = self.experience, self.writer
+        writer.append(row)
+        self._rows += 1
+        lengths: list[int] = []
+        if experience.items == "sequences":
+            period = experience.period or experience.length
+            over = self._rows - experience.window
+            if over >= 0 and over % period == 0:
+                lengths = [experience.window]
+        else:
+            if self._rows >= experience.window:
+                lengths = [experience.window]
+            if row["last"]:
+                shorter = min(experience.n_step, self._rows)
+                lengths += range(shorter, 1, -1)
+        for length in lengths:
+            writer.create_item(TABLE, length=length, priority=experience.priority)
+        if row["last"] and experience.items == "transitions":
+            writer.end_episode()
+            self._rows = 0
+        if lengths:
+            writer.flush()
+        return len(lengths)
