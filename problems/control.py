@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -35,11 +34,13 @@ class Control(Problem):
         """
         raise NotImplementedError
 
-    def environments(self, split: str, count: int, *, seed: int) -> Environments:
+    def environments(
+        self, split: str, count: int, *, seed: int, render: bool = False
+    ) -> Environments:
         """`count` of them, stepped together; each split has seeds of its own."""
         words = np.random.SeedSequence([seed, *split.encode()])
         return Several(
-            lambda: self.environment(split),
+            lambda: self.environment(split, render=render),
             count,
             seed=int(words.generate_state(1)[0]),
         )
@@ -82,18 +83,3 @@ class DiscreteControl(Control):
 
     FEATURES = {"observation": "real", "action": "label"}
     SUGGESTED = ("ppo_small", "ppo")
-
-
-def bounds(feature: Feature) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high) of a bounded real feature, in its shape.
-
-    Raises:
-      ValueError: when it has no bounds.
-    """
-    if feature.low is None or feature.high is None:
-        raise ValueError("an action of this kind must have bounds")
-    shape: Any = feature.shape
-    return (
-        np.array(feature.low, np.float32).reshape(shape),
-        np.array(feature.high, np.float32).reshape(shape),
-    )

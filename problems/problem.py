@@ -87,6 +87,11 @@ class Problem:
 
     # -- what it then can do ----------------------------------------------------
 
+    @property
+    def stored(self) -> bool:
+        """Whether its examples are written to shards."""
+        return not (self.generated or self.interactive)
+
     def offered(self) -> dict[str, Feature]:
         """{name: Feature} as models see them, suffixes applied."""
         offered = dict(self.features)

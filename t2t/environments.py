@@ -138,6 +138,10 @@ class Several:
             seen.append(observation)
         return self._stack(seen)
 
+    def render(self) -> np.ndarray:
+        """What the first one looks like, uint8 [H, W, 3]; made with `render`."""
+        return self.environments[0].render()  # type: ignore[attr-defined]
+
     def close(self) -> None:
         for environment in self.environments:
             environment.close()

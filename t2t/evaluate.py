@@ -35,6 +35,7 @@ class EvaluationOptions:
     steps: batches of the split that are read; 0 for all.
     frequency: training steps between evaluations.
     decode_examples: sentences decoded and scored; 0 for none.
+    episodes: played where the problem is interactive.
     early_stopping_*: stop when `metric` has not improved by `delta` for `steps`
       training steps; 0 never. The metric also says which checkpoint is the best.
     """
@@ -42,6 +43,7 @@ class EvaluationOptions:
     steps: int = 100
     frequency: int = 1000
     decode_examples: int = 100
+    episodes: int = 10
     early_stopping_metric: str = "loss"
     early_stopping_steps: int = 0
     early_stopping_delta: float = 0.0
@@ -59,7 +61,9 @@ def check_metric(options: EvaluationOptions, problem: Any, model: Any) -> None:
       ValueError: naming those that there are.
     """
     names = [*OF_LOSSES, *getattr(model, "METRICS", ())]
-    if options.decode_examples:
+    if problem.interactive:
+        names = [*problem.METRICS]
+    elif options.decode_examples:
         names += problem.METRICS
     name = options.early_stopping_metric
     if name not in names:

@@ -32,6 +32,8 @@ from t2t.evaluate import (
 )
 from t2t.features import check_match
 from t2t.optimizers import optimizers  # noqa: F401  registers `optimizer`
+from t2t.rl.local import acting
+from t2t.rl.play import Judge
 from t2t.run import build, checkpoints
 from t2t.run.checkpoints import Checkpoints
 from t2t.run.folder import RunFolder, create, open_run
@@ -93,12 +95,17 @@ def train(
     strategy = devices.make_strategy(options.strategy)
     step_options: StepOptions = config_lib.build("step")()
     multiple = strategy.num_replicas_in_sync * step_options.accumulate
-    source = config_lib.build("batches")(
-        problem, "train", data_dir=data_dir, seed=options.seed, multiple_of=multiple
-    )
+    source: Any = None
+    if not problem.interactive:
+        source = config_lib.build("batches")(
+            problem, "train", data_dir=data_dir, seed=options.seed, multiple_of=multiple
+        )
     parameters = build.count_parameters(config, problem.offered())
     memory.check_parameters(parameters, memory.available())
     step = make_step(config, problem, options, step_options, strategy)
+    if problem.interactive:
+        folder = RunFolder(Path(output_dir)).path / "replay"
+        source = acting(problem, step.model, seed=options.seed, folder=folder)
     first = source.peek()
     needed = memory.footprint(step, first)
     memory.check(needed, memory.available())
@@ -234,8 +241,11 @@ class Evaluation:
         self.config, self.problem, self.model = config, problem, model
         self.run, self.log, self.store = run, log, store
         self.data_dir, self.average, self.split = data_dir, average, split
-        self.losses = Losses(problem, model, jit=jit)
-        self.decoder = Decoder(problem, model, max_length=config.knob("max_length"))
+        if problem.interactive:
+            self.judge = Judge(problem, model, episodes=self.options.episodes)
+        else:
+            self.losses = Losses(problem, model, jit=jit)
+            self.decoder = Decoder(problem, model, max_length=config.knob("max_length"))
         self.sign = 1 if self.options.early_stopping_minimize else -1
         self.best: tuple[int, float] | None = None
         found = checkpoints.best(store.folder)
@@ -263,7 +273,9 @@ class Evaluation:
         return stops
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """{'loss', …, 'bleu', …} of the split."""
+        """{'loss', …, 'bleu', …} of the split, or {'episode_return', …}."""
+        if self.problem.interactive:
+            return self.judge(self.split)
         source = one_pass(self.problem, self.split, data_dir=self.data_dir)
         values = self.losses(source, self.options.steps)
         source.close()
@@ -323,6 +335,9 @@ def evaluate(
     folder, config = open_run(output_dir)
     path = checkpoints.resolve(checkpoint_path or folder.path)
     decoder = Decoder.from_run(output_dir, checkpoint_path=path)
+    if decoder.problem.interactive:
+        episodes = config_lib.build("evaluation")().episodes
+        return Judge(decoder.problem, decoder.model, episodes=episodes)(split)
     data_dir = data_dir or folder.describe().get("data_dir")
     steps = config.knob("eval_steps") if eval_steps is None else eval_steps
     losses = Losses(decoder.problem, decoder.model, jit=decoder.model.JIT)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from t2t import registry
 
 PAD, EOS = 0, 1
@@ -90,6 +92,18 @@ class Feature:
         if not self.classes:
             raise ValueError(f"a {self.kind!r} feature has no vocabulary")
         return self.classes
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high), each of the feature's shape.
+
+        Raises:
+          ValueError: when it has none.
+        """
+        if self.low is None or self.high is None:
+            raise ValueError(f"a {self.kind!r} feature of {self.shape} has no bounds")
+        low, high = np.array(self.low, np.float32), np.array(self.high, np.float32)
+        return low.reshape(self.shape), high.reshape(self.shape)  # type: ignore
 
 
 def text(vocabulary: Vocabulary) -> Feature:

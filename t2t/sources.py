@@ -1,7 +1,7 @@
 """A source: an iterator of batches that can be saved and restored.
 
-Shards on disk, a mixture, generated examples and (later) a replay table are all
-sources; the trainer knows nothing else about where batches come from.
+Shards on disk, a mixture, generated examples and a replay table that actors fill
+are all sources; the trainer knows nothing else about where batches come from.
 
 A batch is a dict of numpy arrays. For each text feature `x`:
   x            int32 [B, T]  ids, 0 where nothing is
@@ -34,6 +34,10 @@ class Source(Protocol):
         ...
 
     def restore(self, state: dict[str, Any]) -> None: ...
+
+    def feedback(self, batch: Batch, priorities: np.ndarray) -> None:
+        """How much the examples of a batch matter [B], when the model says so."""
+        ...
 
     def report(self) -> dict[str, float]:
         """What has been seen so far: 'fill' (0 to 1), 'dropped' examples, 'epoch'."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from t2t import knobs, registry
 from t2t.data.batching import Batcher, Packed, Rows
 from t2t.data.shards import Shards
@@ -234,6 +236,9 @@ class PrefetchedSource:
         self._batcher.restore(state)
         self._ahead = False
         self._state, self._report = state, self._batcher.report()
+
+    def feedback(self, batch: Batch, priorities: np.ndarray) -> None:
+        """Stored examples all matter alike."""
 
     def report(self) -> dict[str, float]:
         return dict(self._report)

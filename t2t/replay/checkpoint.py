@@ -164,6 +164,7 @@ class Archive:
         Raises:
           ReplayError: when there is none, it is damaged, or its tables are others.
         """
+        number = number or (self.numbers() or [None])[-1]
         arrays, meta = self.read(number)
         missing = [name for name in meta["tables"] if name not in service.names]
         if missing:
@@ -190,7 +191,14 @@ class Archive:
             if (moved == rows[:, 0]).all():
                 self._known[index] = rows
         self._counts = {int(s): n for s, n in meta["counts"].items()}
-        return number or self.numbers()[-1]
+        assert number is not None
+        return number
+
+    def forget_after(self, number: int) -> None:
+        """Removes checkpoints that were made after `number`."""
+        for later in self.numbers():
+            if later > number:
+                (self.folder / f"replay-{later:08d}.npz").unlink()
 
     # -- parts -----------------------------------------------------------------------
 

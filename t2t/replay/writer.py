@@ -50,6 +50,7 @@ class Writer:
       in_flight: messages that may wait for the limiter.
       timeout: seconds that a call may wait before `DeadlinePassed`; reconnecting
         counts, too.
+      resume: the `state` of a writer whose stream a restored server knows.
     """
 
     def __init__(
@@ -60,20 +61,22 @@ class Writer:
         signature: Signature | None = None,
         in_flight: int = 2,
         timeout: float = 60.0,
+        resume: dict[str, Any] | None = None,
     ) -> None:
+        before = resume or {"name": uuid.uuid4().hex, "sequence": 0, "steps": 0}
         self._client, self._table = client, table
         self._in_flight, self._timeout = in_flight, timeout
-        self._name = uuid.uuid4().hex
+        self._name: str = before["name"]
         self._connection: Connection | None = None
         self._signature: Signature = {}
         self._windows: dict[str, int] = {}
         self._waiting: collections.deque[_Message] = collections.deque()
         self._sent = 0  # of `_waiting`, how many are on this connection
-        self._sequence = 0
-        self._acknowledged = 0  # of the last message that was taken
-        self._committed = 0  # steps in these messages
-        self.steps = 0  # appended in all
-        self._episode = 0  # the step that the episode began with
+        self._sequence: int = before["sequence"]
+        self._acknowledged = self._sequence  # of the last message that was taken
+        self.steps: int = before["steps"]  # appended in all
+        self._committed = self.steps  # steps in the messages that were taken
+        self._episode: int = before.get("episode", 0)  # the step it began with
         self._count = 0  # steps in the chunk that is being filled
         self._chunk: dict[str, np.ndarray] = {}
         self._spare: list[dict[str, np.ndarray]] = []  # buffers to be filled again
@@ -150,6 +153,16 @@ class Writer:
         if self._count or self._items:
             self._send_chunk()
         self._until(lambda: not self._waiting)
+
+    def state(self) -> dict[str, Any]:
+        """Flushes; JSON values for `resume`."""
+        self.flush()
+        return {
+            "name": self._name,
+            "sequence": self._sequence,
+            "steps": self.steps,
+            "episode": self._episode,
+        }
 
     def close(self) -> None:
         """Flushes and ends the stream."""

@@ -17,7 +17,6 @@ import tensorflow as tf
 from t2t import registry
 from t2t.environments import Environments, Observation
 from t2t.features import Feature
-from t2t.rl.experience import Recorder
 
 Row = dict[str, np.ndarray]
 
@@ -29,19 +28,22 @@ class ActingOptions:
 
     Args:
       environments: N, stepped together.
+      batch_size: items that the learner takes at once.
       random_steps: steps of all environments before which actions are drawn evenly.
-      explore: how much the model explores, in its own terms, at first and in the end.
+      explore_first, explore_last: how much the model explores, in its own terms.
       explore_steps: steps over which the one becomes the other.
     """
 
     environments: int = 1
+    batch_size: int = 256
     random_steps: int = 0
-    explore: tuple[float, float] = (1.0, 1.0)
+    explore_first: float = 1.0
+    explore_last: float = 1.0
     explore_steps: int = 1
 
     def explore_at(self, step: int) -> float:
-        first, last = self.explore
-        return first + (last - first) * min(1.0, step / max(1, self.explore_steps))
+        share = min(1.0, step / max(1, self.explore_steps))
+        return self.explore_first + share * (self.explore_last - self.explore_first)
 
 
 class Policy:
@@ -67,6 +69,10 @@ class Policy:
         start = getattr(self.model, "start", None)
         return start(count) if start else ()
 
+    def extras(self, observation: Observation, count: int) -> Row:
+        """What `act` gives beside actions, for a look at names and shapes."""
+        return self(observation, self.start(count), turn=0, explore=0.0)[2]
+
     def __call__(
         self, observation: Observation, state: Any, *, turn: int, explore: float
     ) -> tuple[np.ndarray, Any, Row]:
@@ -82,10 +88,8 @@ def random_actions(feature: Feature, count: int, rng: np.random.Generator) -> An
     """Even draws: [N] of a label, [N, …] of a bounded real feature."""
     if feature.kind == "label":
         return rng.integers(feature.size, size=count).astype(np.int32)
-    if feature.low is None or feature.high is None:
-        raise ValueError("an action without bounds cannot be drawn evenly")
-    drawn = rng.uniform(feature.low, feature.high, (count, len(feature.low)))
-    return drawn.reshape(count, *feature.shape).astype(np.float32)
+    low, high = feature.bounds
+    return rng.uniform(low, high, (count, *low.shape)).astype(np.float32)
 
 
 class Actor:
@@ -96,16 +100,16 @@ class Actor:
       policy: see `Policy`.
       action: the feature.
       options: see `ActingOptions`.
-      record: gets a row of each environment; returns the number of items made.
+      record: gets the rows of a turn, one an environment.
     """
 
     def __init__(
         self,
         environments: Environments,
-        policy: Callable[..., Any],
+        policy: Policy,
         action: Feature,
         options: ActingOptions,
-        record: list[Callable[[Row], int]],
+        record: Callable[[list[Row]], Any],
     ) -> None:
         self.environments, self.policy, self.action = environments, policy, action
         self.options, self.record = options, record
@@ -114,35 +118,37 @@ class Actor:
         self.episodes = 0
         self.returns: collections.deque[float] = collections.deque(maxlen=100)
         self.lengths: collections.deque[int] = collections.deque(maxlen=100)
-        self._state = self._start = policy.start(environments.count)  # type: ignore
+        self._state = self._start = policy.start(environments.count)
         self._seen: Observation | None = None
         self._ended = np.zeros(environments.count, bool)
         self._return = np.zeros(environments.count)
         self._length = np.zeros(environments.count, np.int64)
 
-    def step(self) -> int:
-        """One turn of all environments; returns the number of items made."""
+    def step(self) -> None:
+        """One turn of all environments."""
         if self._seen is None:
             self._seen = self.environments.reset()
         seen, last = self._seen, self._ended
         action, extras = self._choose(seen)
         answer = self.environments.step(action)
-        made = 0
-        for n in range(self.environments.count):
-            row = {name: value[n] for name, value in seen.items()}
-            row |= {name: value[n] for name, value in extras.items()}
-            row["action"] = action[n]
-            row["reward"] = answer.reward[n]
-            row["terminated"], row["truncated"] = (
-                answer.terminated[n],
-                answer.truncated[n],
-            )
-            row["last"] = last[n]
-            made += self.record[n](row)
-        self._count(last, answer.reward, answer.terminated | answer.truncated)
-        self._seen, self.turn = answer.observation, self.turn + 1
-        self._ended = answer.terminated | answer.truncated
-        return made
+        ends = answer.terminated | answer.truncated
+        together = {
+            **seen,
+            **extras,
+            "action": action,
+            "reward": answer.reward,
+            "terminated": answer.terminated,
+            "truncated": answer.truncated,
+            "last": last,
+        }
+        self.record(
+            [
+                {name: value[n] for name, value in together.items()}
+                for n in range(self.environments.count)
+            ]
+        )
+        self._count(last, answer.reward, ends)
+        self._seen, self._ended, self.turn = answer.observation, ends, self.turn + 1
 
     def report(self) -> dict[str, float]:
         """What people watch."""
@@ -159,7 +165,7 @@ class Actor:
         )
         self._state = self._restarted(self._state)
         if self.frames < self.options.random_steps:
-            rng = np.random.default_rng([getattr(self.policy, "seed", 0), 2, self.turn])
+            rng = np.random.default_rng([self.policy.seed, 2, self.turn])
             action = random_actions(self.action, self.environments.count, rng)
         return action, extras
 

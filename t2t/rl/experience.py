@@ -14,7 +14,8 @@ sequences    T+1 rows as they came, over the ends of episodes: observation
              [B, T+1, …], action, reward, going, linked, taken, extras [B, T+1];
              linked is 0 at the last rows, taken is 0 there, too: nothing was done
 
-Both have weights [B]: 1, or the importance weights of prioritised sampling.
+Both have weights [B]: 1, or the importance weights of prioritised sampling, and key
+int64 [B], by which priorities go back.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ from typing import Any
 import numpy as np
 
 from t2t import registry
+from t2t.environments import Observation
+from t2t.features import Feature
 from t2t.replay import limiter
+from t2t.replay.columns import Column, Signature
 from t2t.replay.limiter import Limits
 from t2t.replay.service import StoreConfig
 from t2t.replay.table import Sampled, Slice, TableConfig
 from t2t.sources import Batch
 
 TABLE = "experience"
-MARKS = ("reward", "terminated", "truncated", "last")
+MARKS = ("terminated", "truncated", "last")
 
 
 @registry.configurable("experience")
@@ -83,48 +87,98 @@ class Experience:
         """Of a new item."""
         return "max" if self.selector == "prioritized" else 1.0
 
-    def store(self, row: dict[str, np.ndarray], observed: list[str]) -> StoreConfig:
-        """The table for rows like this one, with the names of what is observed.
+    @property
+    def most_items(self) -> int:
+        """That one row can complete."""
+        return self.n_step if self.items == "transitions" else 1
+
+    def signature(
+        self, features: dict[str, Feature], extras: dict[str, np.ndarray]
+    ) -> Signature:
+        """Of a row; `extras` as `act` gives them, [N, …]."""
+        columns = {
+            name: Column(tuple(feature.shape), feature.dtype)  # type: ignore[arg-type]
+            for name, feature in features.items()
+        }
+        columns |= {n: Column(v.shape[1:], v.dtype.name) for n, v in extras.items()}
+        marks = {name: Column((), "bool") for name in MARKS}
+        return {**columns, **marks, "reward": Column((), "float32")}
+
+    def store(
+        self,
+        signature: Signature,
+        features: dict[str, Feature],
+        *,
+        at_once: int,
+        batch_size: int,
+    ) -> StoreConfig:
+        """The table for such rows.
 
         Chunks have one row, so that an item is there as soon as its last row is.
+
+        Args:
+          at_once: items that may come at once; the limiter must have room for them.
+          batch_size: samples that are taken at once.
         """
-        times = round(self.samples_per_insert) if self.queue else 0
         table = TableConfig(
             TABLE,
             window=self.window,
             max_size=self.max_size,
             sampler="epoch" if self.queue else self.selector,
             exponent=self.exponent,
-            limits=self._limits(),
-            max_times_sampled=times,
-            columns=self._columns(row, observed),
+            limits=self._limits(at_once, batch_size),
+            max_times_sampled=round(self.samples_per_insert) if self.queue else 0,
+            columns=self._columns(signature, features),
         )
-        per_item = self.window if self.items == "sequences" else 1
-        # Rows that no item holds yet, and the last rows of episodes, count too.
-        steps = self.max_size * per_item + self.max_size // 8 + 1024
-        return StoreConfig((table,), chunk_steps=1, max_steps=steps)
+        period = self.period or self.length
+        per_item = period if self.items == "sequences" else 1
+        # The last rows of episodes, and rows that no item holds yet, count too.
+        steps = self.max_size * per_item
+        steps += steps // 4 + (self.window + 8) * max(64, at_once)
+        return StoreConfig(
+            (table,), signature, chunk_steps=1, max_steps=steps, writers=0
+        )
 
-    def _limits(self) -> Limits:
+    def _limits(self, at_once: int, batch_size: int) -> Limits:
         wanted = self.samples_per_insert
         if self.queue:
             return Limits(wanted, 1, 0.0, wanted * self.max_size)
         if not wanted:
             return limiter.min_size(self.min_size)
-        buffer = self.error_buffer or 2 * max(1.0, wanted)
+        least = wanted * at_once + batch_size
+        buffer = max(self.error_buffer, least)
         return limiter.ratio(wanted, min_size=self.min_size, error_buffer=buffer)
 
     def _columns(
-        self, row: dict[str, np.ndarray], observed: list[str]
+        self, signature: Signature, features: dict[str, Feature]
     ) -> dict[str, Slice]:
         if self.items == "sequences":
-            return {name: Slice(name) for name in row}
+            return {name: Slice(name) for name in signature}
         n = self.n_step
-        columns = {name: Slice(name, 0, 1) for name in row if name not in MARKS}
-        for name in observed:
-            columns[f"next_{name}"] = Slice(name, n, n + 1)
+        columns = {n: Slice(n, 0, 1) for n in signature if n not in (*MARKS, "reward")}
+        for name in features:
+            if name != "action":
+                columns[f"next_{name}"] = Slice(name, n, n + 1)
         for name in ("reward", "terminated"):
             columns[name] = Slice(name, 0, n)
         return columns
+
+    def blank(self, store: StoreConfig, signature: Signature, n: int) -> Batch:
+        """Zeros in the shape of a batch of n items."""
+        columns = store.tables[0].columns
+        assert columns is not None
+        data = {}
+        for name, part in columns.items():
+            column = signature[part.column]
+            steps = len(range(*slice(part.start, part.stop).indices(self.window)))
+            data[name] = np.zeros((n, steps, *column.shape), column.dtype)
+        ones = np.ones(n)
+        lengths = np.full(n, self.window)
+        return self.batch(
+            Sampled(
+                np.zeros(n, np.uint64), ones, ones, lengths, lengths, lengths, n, data
+            )
+        )
 
     def batch(self, sampled: Sampled) -> Batch:
         """See above."""
@@ -140,6 +194,7 @@ class Experience:
             batch["taken"] = (~last).astype(np.float32)
             # The row after an end is the last one, whose value is its bootstrap.
             batch["linked"] = (~last & ~ended).astype(np.float32)
+        batch["key"] = sampled.keys.view(np.int64)
         batch["going"] = (~terminated).astype(np.float32)
         batch["weights"] = self._weights(sampled)
         return batch
@@ -183,3 +238,20 @@ class Recorder:
         if lengths:
             writer.flush()
         return len(lengths)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values for `restore`."""
+        return {"rows": self._rows, "writer": self.writer.state()}
+
+    def restore(self, writer: Any, state: dict[str, Any]) -> None:
+        """Goes on with a writer that resumed."""
+        self.writer, self._rows = writer, state["rows"]
+
+
+def blank_observation(features: dict[str, Feature], count: int) -> Observation:
+    """Zeros that look like what `count` environments show."""
+    return {
+        name: np.zeros((count, *feature.shape), feature.dtype)  # type: ignore
+        for name, feature in features.items()
+        if name != "action"
+    }

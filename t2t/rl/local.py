@@ -7,21 +7,36 @@ more in, then batches are sampled until it gives no more out. With samples_per_i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from t2t import config as config_lib
 from t2t.environments import Environments
 from t2t.features import Feature
-from t2t.replay.checkpoint import Checkpoint
+from t2t.replay.checkpoint import Archive, freeze
 from t2t.replay.local import LocalClient
 from t2t.replay.service import Service
 from t2t.replay.writer import Writer
 from t2t.rl.acting import ActingOptions, Actor, Policy, Row
-from t2t.rl.experience import TABLE, Experience, Recorder
+from t2t.rl.experience import TABLE, Experience, Recorder, blank_observation
 from t2t.sources import Batch
+
+
+def acting(problem: Any, model: Any, *, seed: int, folder: Path) -> Acting:
+    """The source of an interactive problem's batches, as the configuration has it."""
+    options: ActingOptions = config_lib.build("acting")()
+    return Acting(
+        problem.environments("train", options.environments, seed=seed),
+        problem.offered(),
+        model,
+        config_lib.build("experience")(),
+        options,
+        seed=seed,
+        folder=folder,
+    )
 
 
 class Acting:
@@ -30,8 +45,8 @@ class Acting:
     Args:
       environments: N of them.
       features: of the problem, 'action' among them.
+      model: acts, with the weights that it has at each turn.
       experience, options: what to keep, how to act.
-      batch_size: items of a batch.
       seed: of the run.
       folder: where the table is kept between runs.
     """
@@ -40,41 +55,94 @@ class Acting:
         self,
         environments: Environments,
         features: dict[str, Feature],
+        model: Any,
         experience: Experience,
         options: ActingOptions,
         *,
-        batch_size: int,
         seed: int,
-        folder: Path | None = None,
+        folder: Path,
     ) -> None:
-        self.environments, self.features = environments, features
-        self.experience, self.options = experience, options
-        self.batch_size, self.seed, self.folder = batch_size, seed, folder
-        self._acts = False
-        self._keys: list[np.ndarray] = []  # of batches that wait for priorities
-
-    def follow(self, model: Any) -> None:
-        """From now on the model acts, with the weights that it has at each turn."""
-        self.policy = Policy(model, seed=self.seed)
-        self._build()
+        if not experience.samples_per_insert:
+            raise ValueError(
+                "experience.samples_per_insert=0 sets no pace: acting and learning in "
+                "one process need one"
+            )
+        count, batch_size = environments.count, options.batch_size
+        policy = Policy(model, seed=seed)
+        extras = policy.extras(blank_observation(features, count), count)
+        self._signature = experience.signature(features, extras)
+        self._most = count * experience.most_items
+        self._store = experience.store(
+            self._signature, features, at_once=self._most, batch_size=batch_size
+        )
+        self._service = Service([self._store], seed=seed)
+        self._client = LocalClient(self._service)
+        self._archive = Archive(folder)
+        self._experience, self._batch_size = experience, batch_size
+        self._recorders = [Recorder(experience, self._writer()) for _ in range(count)]
+        self._sampling = False
+        self.actor = Actor(
+            environments, policy, features["action"], options, self._record
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        client, count = self.client, self.options.environments
-        while not (self._sampling and client.ready(TABLE, self.batch_size)):
-            if client.room(TABLE, count):
-                self._sampling = False
+        while not (self._sampling and self._client.ready(TABLE, self._batch_size)):
+            self._sampling = False
+            if self._client.room(TABLE, self._most):
                 self.actor.step()
-            elif self._sampling or not client.ready(TABLE, self.batch_size):
-                raise RuntimeError(
-                    "neither an insert nor a batch is allowed: experience.max_size="
-                    f"{self.experience.max_size} and its limits do not fit batches of "
-                    f"{self.batch_size}"
-                )
-            else:
+            elif self._client.ready(TABLE, self._batch_size):
                 self._sampling = True
-        sampled = client.sample(TABLE, self.batch_size, timeout=0.0)
-        self._keys.append(sampled.keys)
-        return self.experience.batch(sampled)
+            else:
+                raise RuntimeError(
+                    f"the table lets in no {self._most} items and gives out no "
+                    f"{self._batch_size}: {self._experience}"
+                )
+        sampled = self._client.sample(TABLE, self._batch_size, timeout=0.0)
+        return self._experience.batch(sampled)
+
+    def peek(self) -> Batch:
+        """Zeros of the names, shapes and dtypes of a batch; nothing is acted."""
+        return self._experience.blank(self._store, self._signature, self._batch_size)
+
+    def feedback(self, batch: Batch, priorities: np.ndarray) -> None:
+        """Gives the items of a batch their new priorities [B]."""
+        self._client.update(TABLE, batch["key"].view(np.uint64), priorities)
+
+    def state(self) -> dict[str, Any]:
+        """As `Source` says; the table itself goes into `folder`."""
+        recorders = [recorder.state() for recorder in self._recorders]
+        frozen = freeze(self._service)
+        number = self._archive.write(frozen)
+        frozen.thaw()
+        return {
+            "replay": number,
+            "recorders": recorders,
+            "actor": self.actor.state(),
+            "sampling": self._sampling,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._service = Service([self._store], seed=0)
+        self._client = LocalClient(self._service)
+        self._archive.restore(self._service, state["replay"])
+        self._archive.forget_after(state["replay"])
+        for recorder, found in zip(self._recorders, state["recorders"], strict=True):
+            recorder.restore(self._writer(found["writer"]), found)
+        self.actor.restore(state["actor"])
+        self._sampling = state["sampling"]
+
+    def report(self) -> dict[str, float]:
+        return self.actor.report()
+
+    def close(self) -> None:
+        self.actor.environments.close()
+
+    def _writer(self, resume: dict[str, Any] | None = None) -> Writer:
+        return Writer(self._client, TABLE, signature=self._signature, resume=resume)
+
+    def _record(self, rows: list[Row]) -> int:
+        pairs = zip(self._recorders, rows, strict=True)
+        return sum(recorder(row) for recorder, row in pairs)

@@ -56,7 +56,7 @@ def generate_data(
       DataUnavailable: in one line, when the data cannot be had here.
     """
     problem = make_problem(config)
-    if problem.generated:
+    if not problem.stored:
         print(f"{problem.name} makes its data on the fly: no shards", file=sys.stderr)
         return
     temporary = Path(tmp_dir) if tmp_dir else Path(data_dir) / "tmp"
@@ -101,9 +101,9 @@ def ready_data(
       write: write missing data into a folder that was given, too.
 
     Returns:
-      None for a generated problem.
+      None for a problem that stores none.
     """
-    if make_problem(config).generated:
+    if not make_problem(config).stored:
         return None
     if data_dir is None or write:
         data_dir = data_dir or Path(output_dir) / "data"

@@ -90,6 +90,8 @@ def train(
         while done < steps:
             batch = next(source)
             metrics = step(done, batch)
+            if "priority" in metrics:
+                source.feedback(batch, metrics.pop("priority").numpy())
             # Looking at the step before keeps an accelerator busy with this one.
             if previous is not None:
                 _check_finite(step, *previous)

@@ -3,7 +3,7 @@
 For each group of variables that a model's losses name (most have one, 'all'):
 gradients of the loss *sum* under XLA, summed over micro-batches and replicas,
 divided by the *global* weight, clipped by their global norm, applied by the
-group's optimizer; then followers (an exponential moving average) move. One
+group's optimizer; then followers (a moving average, a target network) move. One
 device, two replicas and four micro-batches therefore agree to rounding.
 
 The surprise: never `model.fit`. Under MirroredStrategy it breaks with XLA and
@@ -80,7 +80,10 @@ class Step:
         self.groups = _groups(model)
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.ema: list[keras.Variable] = []
-        self.followers: list[Follower] = []
+        followers = getattr(model, "followers", list)
+        self.followers = [Follower(*follower) for follower in followers()]
+        for follower in self.followers:
+            follower.target.assign(follower.source)
         with self.strategy.scope():
             for group, variables in self.groups.items():
                 self.optimizers[group] = make_optimizer()
@@ -107,7 +110,8 @@ class Step:
     def __call__(self, step: int, batch: Batch) -> dict[str, tf.Tensor]:
         """Does training step number `step` (from 0) on a host batch.
 
-        Returns scalars: 'loss/GROUP', 'gradient_norm/GROUP', 'finite' (bool).
+        Returns scalars: 'loss/GROUP', 'gradient_norm/GROUP', 'finite' (bool), what
+        the model names in inner['metrics']; and inner['priority'] [B] if it is there.
         Gradients that are not finite count as zero: the weights stay finite, so that
         the loop can tell where it began. It stops there and saves nothing of it.
         """
@@ -140,10 +144,10 @@ class Step:
 
     # -- inside the graph -------------------------------------------------------------
 
-    def _sum_gradients(self, batch: dict[str, Any], seed: Any) -> tuple[Any, Any]:
-        """({group: gradients of the loss sum}, {group: (sum, weight)})."""
+    def _sum_gradients(self, batch: dict[str, Any], seed: Any) -> tuple[Any, Any, Any]:
+        """({group: gradients of the loss sum}, {name: (sum, weight)}, priority)."""
         with tf.GradientTape(persistent=True) as tape, random_seed(seed):
-            losses, _ = self.model.losses(batch, training=True)
+            losses, inner = self.model.losses(batch, training=True)
             sums = {group: losses[group][0] for group in self.groups}
         gradients = {}
         for group, variables in self.groups.items():
@@ -153,22 +157,27 @@ class Step:
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             gradients[group] = [tf.convert_to_tensor(g) for g in found]
-        return gradients, {group: losses[group] for group in self.groups}
+        named = {f"loss/{group}": losses[group] for group in self.groups}
+        priority = {n: inner[n] for n in ("priority",) if n in inner}
+        return gradients, {**inner.get("metrics", {}), **named}, priority
 
-    def _replica_gradients(self, batch: dict[str, Any], seed: Any) -> tuple[Any, Any]:
-        """Gradients and losses of this replica's rows, over the micro-batches."""
+    def _replica_gradients(self, batch: dict[str, Any], seed: Any) -> Any:
+        """The same of this replica's rows, over the micro-batches."""
         parts = self.options.accumulate
         if parts == 1:
             return self._gradients(batch, seed)
         total: Any = None
+        priorities: list[Any] = []
         for part in range(parts):
             rows = {name: _rows(value, part, parts) for name, value in batch.items()}
             part_seed = tf.cast(mix(tf.cast(seed, tf.uint32) + uint32(part)), tf.int32)
-            found = self._gradients(rows, part_seed)
+            *found, priority = self._gradients(rows, part_seed)
+            priorities.append(priority)
             total = (
                 found if total is None else tf.nest.map_structure(tf.add, total, found)
             )
-        return total
+        joined = tf.nest.map_structure(lambda *p: tf.concat(p, 0), *priorities)
+        return *total, joined
 
     def _replica_step(self, batch: dict[str, Any], seed: Any) -> dict[str, Any]:
         context = tf.distribute.get_replica_context()
@@ -177,13 +186,15 @@ class Step:
             replica = tf.cast(context.replica_id_in_sync_group, tf.uint32)
             seed = mix(tf.cast(seed, tf.uint32) ^ (replica * uint32(0x9E3779B9)))
             seed = tf.cast(seed, tf.int32)
-        gradients, losses = self._replica_gradients(batch, seed)
+        gradients, sums, priority = self._replica_gradients(batch, seed)
         if replicas > 1:
-            gradients, losses = context.all_reduce("sum", (gradients, losses))
-        metrics: dict[str, Any] = {"finite": tf.constant(True)}
+            gradients, sums = context.all_reduce("sum", (gradients, sums))
+        metrics: dict[str, Any] = {"finite": tf.constant(True), **priority}
+        for name, (total, weight) in sums.items():
+            metrics[name] = total / tf.maximum(weight, 1e-6)
         for group, variables in self.groups.items():
-            loss, weight = losses[group]
-            weight = tf.maximum(weight, 1e-6)
+            loss = metrics[f"loss/{group}"]
+            weight = tf.maximum(sums[f"loss/{group}"][1], 1e-6)
             scaled = [g / tf.cast(weight, g.dtype) for g in gradients[group]]
             norm = tf.linalg.global_norm(scaled)
             finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
@@ -195,7 +206,6 @@ class Step:
             # Keras sums over replicas once more.
             scaled = [tf.where(finite, g / replicas, 0) for g in scaled]
             self.optimizers[group].apply(scaled, variables)
-            metrics[f"loss/{group}"] = loss / weight
             metrics[f"gradient_norm/{group}"] = norm
             metrics["finite"] &= finite
         for follower in self.followers:
@@ -206,9 +216,13 @@ class Step:
 
     def _distributed_step(self, batch: dict[str, Any], seed: Any) -> dict[str, Any]:
         results = self.strategy.run(self._replica_step, args=(batch, seed))
-        return {
-            name: self.strategy.experimental_local_results(value)[0]
+        found = {
+            name: self.strategy.experimental_local_results(value)
             for name, value in results.items()
+        }
+        return {
+            name: tf.concat(values, 0) if name == "priority" else values[0]
+            for name, values in found.items()
         }
 
     def _make_ema(self) -> None:
