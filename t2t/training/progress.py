@@ -12,6 +12,8 @@ from tqdm import tqdm
 # What a line has room for, and how it is called there; metrics.jsonl has all.
 SHOWN = {
     "loss": "loss",
+    "episode_return": "return",
+    "frames": "frames",
     "learning_rate": "rate",
     "targets_per_second": "targets/s",
     "fill": "fill",
