@@ -2,6 +2,8 @@
 
 The policy's loss goes *through* the value, whose weights it must not move: each loss
 has a group of variables, and the step moves only these.
+
+Axis letters beside the usual: E values of an ensemble, A numbers of an action.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from keras import ops
 from t2t import registry, returns
 from t2t.features import Feature
 from t2t.layers import seeds
+from t2t.layers.bounded import Bounds
 from t2t.layers.tower import Tower
 from t2t.losses import Sum, weighted_sum
 
@@ -25,6 +28,7 @@ class DDPG(keras.Model):
     Args:
       features: of the problem; `observation` and `action` are real vectors.
       hidden_size, num_layers: of each tower.
+      values: E, towers that estimate the value; what counts is their mean.
       discount: γ.
       target_rate: share by which the target networks move a step (τ).
       noise: standard deviation of exploration, in half ranges of the action.
@@ -34,7 +38,6 @@ class DDPG(keras.Model):
 
     FEATURES = {"observation": "real", "action": "real"}
     JIT = True
-    METRICS = ("episode_return",)
 
     def __init__(
         self,
@@ -42,21 +45,23 @@ class DDPG(keras.Model):
         *,
         hidden_size: int = 256,
         num_layers: int = 2,
+        values: int = 1,
         discount: float = 0.99,
         target_rate: float = 0.005,
         noise: float = 0.1,
         squash_penalty: float = 1e-3,
+        name: str = "ddpg",
     ) -> None:
-        super().__init__(name="ddpg")
-        low, high = features["action"].bounds
-        self.middle, self.reach = (low + high) / 2, (high - low) / 2
+        super().__init__(name=name)
+        self.bounds, self.noise = Bounds(features["action"]), noise
         self.discount, self.target_rate = discount, target_rate
-        self.noise, self.squash_penalty = noise, squash_penalty
+        self.squash_penalty = squash_penalty
         hidden = (hidden_size,) * num_layers
-        size = features["action"].shape[0]
         for prefix in ("", "target_"):
-            policy = Tower((*hidden, size), last_scale=0.1, name=f"{prefix}policy")
-            value = Tower((*hidden, 1), name=f"{prefix}value")
+            policy = Tower(
+                (*hidden, self.bounds.size), last_scale=0.1, name=f"{prefix}policy"
+            )
+            value = Tower((*hidden, 1), members=values, name=f"{prefix}value")
             setattr(self, f"{prefix}policy", policy)
             setattr(self, f"{prefix}value", value)
         self.target_policy.trainable = self.target_value.trainable = False
@@ -67,21 +72,21 @@ class DDPG(keras.Model):
         self, batch: dict[str, Any], *, training: bool = False
     ) -> tuple[Any, dict[str, Any]]:
         """The policy's actions [B, A]; inner values name the rest."""
-        action, raw = self._act(self.policy, batch["observation"])
-        value = self._value(self.value, batch["observation"], batch["action"])
-        target = self._act(self.target_policy, batch["observation"])[0]
-        follows = self._value(self.target_value, batch["observation"], target)
-        return action, {"raw_action": raw, "value": value, "target_value": follows}
+        seen = batch["observation"]
+        raw = self.policy(seen)
+        inner = {"raw_action": raw, "value": self.q(seen, batch["action"])}
+        later = self.bounds.squash(self.target_policy(seen))
+        inner["target_value"] = self.q(seen, later, self.target_value)
+        return self.bounds.squash(raw), inner
 
     def act(
         self, observation: dict[str, Any], state: Any, *, seed: Any, explore: Any
     ) -> tuple[Any, Any, dict[str, Any]]:
         """Actions [N, A], with noise where `explore` is above 0."""
-        action, _ = self._act(self.policy, observation["observation"])
+        action = self.bounds.squash(self.policy(observation["observation"]))
         noise = seeds.normal(ops.shape(action), seeds.salted(seed, "explore"))
-        action = action + explore * self.noise * self.reach * noise
-        low, high = self.middle - self.reach, self.middle + self.reach
-        return ops.clip(action, low, high), state, {}
+        action += explore * self.noise * self.bounds.reach * noise
+        return self.bounds.clip(action), state, {}
 
     def losses(  # type: ignore[override]  # Keras has a property of this name
         self, batch: dict[str, Any], *, training: bool
@@ -89,26 +94,40 @@ class DDPG(keras.Model):
         """({'policy', 'value'}, inner values), over a batch of transitions."""
         seen, weights = batch["observation"], batch["weights"]
         target = ops.stop_gradient(self.target(batch))
-        value = self._value(self.value, seen, batch["action"])
-        errors = 0.5 * ops.square(value - target)
-        action, raw = self._act(self.policy, seen)
-        wanted = -self._value(self.value, seen, action)
-        wanted += self.squash_penalty * ops.mean(ops.square(raw), axis=-1)
+        value = self.q(seen, batch["action"])  # [E, B]
+        errors = ops.mean(0.5 * ops.square(value - target), axis=0)
         losses = {
-            "policy": weighted_sum(wanted, weights),
+            "policy": weighted_sum(self.policy_loss(seen), weights),
             "value": weighted_sum(errors, weights),
         }
+        value = ops.mean(value, axis=0)
         inner = {"value": value, "priority": ops.abs(value - target)}
         return losses, {**inner, "metrics": {"value": weighted_sum(value, weights)}}
 
+    def policy_loss(self, seen: Any) -> Any:
+        """[B]: what the policy's action is worth, negated."""
+        raw = self.policy(seen)
+        value = ops.mean(self.q(seen, self.bounds.squash(raw)), axis=0)
+        return self.squash_penalty * ops.mean(ops.square(raw), axis=-1) - value
+
     def target(self, batch: dict[str, Any]) -> Any:
-        """What the value should be [B]: n rewards, then the target networks."""
+        """What the value should be [B], or [E, B]: n rewards, then the targets."""
         total, after = returns.n_step(
             batch["reward"], batch["going"], batch["steps"], self.discount
         )
-        later = batch["next_observation"]
-        action, _ = self._act(self.target_policy, later)
-        return total + after * self._value(self.target_value, later, action)
+        return total + after * self.later_value(batch["next_observation"])
+
+    def later_value(self, seen: Any) -> Any:
+        """What an observation is worth [B] by the target networks."""
+        action = self.bounds.squash(self.target_policy(seen))
+        return ops.mean(self.q(seen, action, self.target_value), axis=0)
+
+    def q(self, observation: Any, action: Any, tower: Tower | None = None) -> Any:
+        """Values [E, B] of actions."""
+        both = ops.concatenate([observation, self.bounds.scale(action)], axis=-1)
+        return (tower or self.value)(both)[..., 0]
+
+    # -- how it is trained -----------------------------------------------------------
 
     def groups(self) -> dict[str, list[keras.Variable]]:
         return {
@@ -122,14 +141,3 @@ class DDPG(keras.Model):
             *zip(self.target_value.variables, self.value.variables, strict=True),
         ]
         return [(target, source, self.target_rate) for target, source in pairs]
-
-    # -- parts -----------------------------------------------------------------------
-
-    def _act(self, policy: Tower, observation: Any) -> tuple[Any, Any]:
-        """(action within its bounds, output before tanh)."""
-        raw = policy(observation)
-        return self.middle + self.reach * ops.tanh(raw), raw
-
-    def _value(self, value: Tower, observation: Any, action: Any) -> Any:
-        scaled = (action - self.middle) / self.reach
-        return value(ops.concatenate([observation, scaled], axis=-1))[..., 0]

@@ -155,10 +155,15 @@ class Several:
     def _step(self, n: int, action: np.ndarray) -> tuple[Any, float, bool, bool]:
         plain = action.tolist()
         self._actions[n].append(plain)
-        taken = np.asarray(plain, np.float32) if isinstance(plain, list) else plain
+        taken = self._allowed(plain) if isinstance(plain, list) else plain
         observation, reward, ended, cut, _ = self.environments[n].step(taken)
         self._ended[n] = bool(ended or cut)
         return observation, float(reward), bool(ended), bool(cut)
+
+    def _allowed(self, action: list[float]) -> np.ndarray:
+        """Within the bounds: a policy may have drawn beyond."""
+        space = self.environments[0].action_space
+        return np.clip(np.asarray(action, np.float32), space.low, space.high)
 
     def _stack(self, seen: list[Any]) -> Observation:
         if not self._parts:

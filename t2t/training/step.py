@@ -16,6 +16,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import gin
 import keras
 import numpy as np
 import tensorflow as tf
@@ -28,11 +29,12 @@ from t2t.training.devices import split_rows
 
 @dataclasses.dataclass(frozen=True)
 class Follower:
-    """A variable that moves by `tau` towards its source after each step."""
+    """A variable that moves by `tau` towards its source after `every` so many steps."""
 
     target: keras.Variable
     source: keras.Variable
     tau: float
+    every: int = 1
 
 
 @registry.configurable("step")
@@ -56,7 +58,8 @@ class Step:
 
     Args:
       model: built; gives `losses(batch, training=…)`.
-      make_optimizer: called once a group.
+      make_optimizer: called once a group, in gin's scope of its name, so that
+        `policy/optimizer.learning_rate` binds that of the group 'policy' alone.
       options: see `StepOptions`.
       strategy: the model was built under its scope.
       jit: XLA; None for the model's own choice (`JIT`).
@@ -78,6 +81,7 @@ class Step:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.jit = getattr(model, "JIT", True) if jit is None else jit
         self.groups = _groups(model)
+        self.periods: dict[str, int] = getattr(model, "PERIODS", {})
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.ema: list[keras.Variable] = []
         followers = getattr(model, "followers", list)
@@ -86,7 +90,8 @@ class Step:
             follower.target.assign(follower.source)
         with self.strategy.scope():
             for group, variables in self.groups.items():
-                self.optimizers[group] = make_optimizer()
+                with gin.config_scope(group):
+                    self.optimizers[group] = make_optimizer()
                 self.optimizers[group].build(variables)
             if self.options.ema_decay:
                 self._make_ema()
@@ -117,7 +122,8 @@ class Step:
         """
         seed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
         seed = tf.constant(int(seed) & 0x7FFFFFFF, tf.int32)
-        return self._run(split_rows(self.strategy, batch), seed)
+        number = tf.constant(step, tf.int32)
+        return self._run(split_rows(self.strategy, batch), seed, number)
 
     def variables(self) -> dict[str, keras.Variable]:
         """Everything that a checkpoint must hold, by a name that lasts."""
@@ -179,7 +185,9 @@ class Step:
         joined = tf.nest.map_structure(lambda *p: tf.concat(p, 0), *priorities)
         return *total, joined
 
-    def _replica_step(self, batch: dict[str, Any], seed: Any) -> dict[str, Any]:
+    def _replica_step(
+        self, batch: dict[str, Any], seed: Any, number: Any
+    ) -> dict[str, Any]:
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         if replicas > 1:
@@ -192,7 +200,7 @@ class Step:
         metrics: dict[str, Any] = {"finite": tf.constant(True), **priority}
         for name, (total, weight) in sums.items():
             metrics[name] = total / tf.maximum(weight, 1e-6)
-        for group, variables in self.groups.items():
+        for group in self.groups:
             loss = metrics[f"loss/{group}"]
             weight = tf.maximum(sums[f"loss/{group}"][1], 1e-6)
             scaled = [g / tf.cast(weight, g.dtype) for g in gradients[group]]
@@ -205,17 +213,35 @@ class Step:
                 scaled = [g * tf.cast(factor, g.dtype) for g in scaled]
             # Keras sums over replicas once more.
             scaled = [tf.where(finite, g / replicas, 0) for g in scaled]
-            self.optimizers[group].apply(scaled, variables)
+            self._apply(group, scaled, number)
             metrics[f"gradient_norm/{group}"] = norm
             metrics["finite"] &= finite
         for follower in self.followers:
             source = tf.cast(follower.source, follower.target.dtype)
+            tau = tf.where((number + 1) % follower.every == 0, follower.tau, 0.0)
             distance = source - follower.target.value
-            follower.target.assign(follower.target + follower.tau * distance)
+            move = tf.cast(tau, distance.dtype) * distance
+            follower.target.assign(follower.target + move)
         return metrics
 
-    def _distributed_step(self, batch: dict[str, Any], seed: Any) -> dict[str, Any]:
-        results = self.strategy.run(self._replica_step, args=(batch, seed))
+    def _apply(self, group: str, gradients: list[Any], number: Any) -> None:
+        """Moves a group's variables, if it is its turn."""
+        optimizer, variables = self.optimizers[group], self.groups[group]
+        period = self.periods.get(group, 1)
+        if period == 1:
+            optimizer.apply(gradients, variables)
+            return
+
+        def apply() -> Any:
+            optimizer.apply(gradients, variables)
+            return tf.constant(0)
+
+        tf.cond((number + 1) % period == 0, apply, lambda: tf.constant(0))
+
+    def _distributed_step(
+        self, batch: dict[str, Any], seed: Any, number: Any
+    ) -> dict[str, Any]:
+        results = self.strategy.run(self._replica_step, args=(batch, seed, number))
         found = {
             name: self.strategy.experimental_local_results(value)
             for name, value in results.items()
