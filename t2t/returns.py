@@ -45,16 +45,17 @@ def n_step(reward: Any, going: Any, steps: Any, discount: float) -> tuple[Any, A
 
 
 def backward(delta: Any, factor: Any) -> Any:
-    """x_t = delta_t + factor_t · x_{t+1}, with x = 0 after the end; all [B, T]."""
+    """x_t = delta_t + factor_t · x_{t+1}, with x = 0 after the end; all [B, T].
 
-    def combine(later: Any, earlier: Any) -> Any:
-        # Reversed time: an element maps x to value + scale·x.
-        value, scale = later
-        new_value, new_scale = earlier
-        return new_value + new_scale * value, new_scale * scale
-
-    value, _ = ops.associative_scan(combine, (delta, factor), reverse=True, axis=1)
-    return value
+    By doubling: after each turn an element sums up twice as many steps.
+    """
+    length, span = delta.shape[1], 1
+    while span < length:
+        later = [(0, 0), (0, span)]
+        delta = delta + factor * ops.pad(delta[:, span:], later)
+        factor = factor * ops.pad(factor[:, span:], later)
+        span *= 2
+    return delta
 
 
 def advantages(
