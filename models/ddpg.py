@@ -30,7 +30,8 @@ class DDPG(keras.Model):
       hidden_size, num_layers: of each tower.
       values: E, towers that estimate the value; what counts is their mean.
       discount: γ.
-      target_rate: share by which the target networks move a step (τ).
+      target_rate: share by which the target networks move (τ), every `target_every`
+        steps.
       noise: standard deviation of exploration, in half ranges of the action.
       squash_penalty: on the squares of the policy's output before tanh, which keeps
         it from saturating (as in STEVE's code).
@@ -48,13 +49,15 @@ class DDPG(keras.Model):
         values: int = 1,
         discount: float = 0.99,
         target_rate: float = 0.005,
+        target_every: int = 1,
         noise: float = 0.1,
         squash_penalty: float = 1e-3,
         name: str = "ddpg",
     ) -> None:
         super().__init__(name=name)
         self.bounds, self.noise = Bounds(features["action"]), noise
-        self.discount, self.target_rate = discount, target_rate
+        self.discount = discount
+        self.target_rate, self.target_every = target_rate, target_every
         self.squash_penalty = squash_penalty
         hidden = (hidden_size,) * num_layers
         for prefix in ("", "target_"):
@@ -94,13 +97,11 @@ class DDPG(keras.Model):
         """({'policy', 'value'}, inner values), over a batch of transitions."""
         seen, weights = batch["observation"], batch["weights"]
         target = ops.stop_gradient(self.target(batch))
-        value = self.q(seen, batch["action"])  # [E, B]
-        errors = ops.mean(0.5 * ops.square(value - target), axis=0)
+        value, errors = self.value_loss(seen, batch["action"], target)
         losses = {
             "policy": weighted_sum(self.policy_loss(seen), weights),
             "value": weighted_sum(errors, weights),
         }
-        value = ops.mean(value, axis=0)
         inner = {"value": value, "priority": ops.abs(value - target)}
         return losses, {**inner, "metrics": {"value": weighted_sum(value, weights)}}
 
@@ -110,8 +111,14 @@ class DDPG(keras.Model):
         value = ops.mean(self.q(seen, self.bounds.squash(raw)), axis=0)
         return self.squash_penalty * ops.mean(ops.square(raw), axis=-1) - value
 
+    def value_loss(self, seen: Any, action: Any, target: Any) -> tuple[Any, Any]:
+        """(the value [B], its squared distance from the target [B])."""
+        value = self.q(seen, action)  # [E, B]
+        errors = ops.mean(0.5 * ops.square(value - target), axis=0)
+        return ops.mean(value, axis=0), errors
+
     def target(self, batch: dict[str, Any]) -> Any:
-        """What the value should be [B], or [E, B]: n rewards, then the targets."""
+        """What the value should be [B]: n rewards, then the target networks."""
         total, after = returns.n_step(
             batch["reward"], batch["going"], batch["steps"], self.discount
         )
@@ -135,9 +142,10 @@ class DDPG(keras.Model):
             "value": self.value.trainable_variables,
         }
 
-    def followers(self) -> list[tuple[keras.Variable, keras.Variable, float]]:
+    def followers(self) -> list[tuple[keras.Variable, keras.Variable, float, int]]:
         pairs = [
             *zip(self.target_policy.variables, self.policy.variables, strict=True),
             *zip(self.target_value.variables, self.value.variables, strict=True),
         ]
-        return [(target, source, self.target_rate) for target, source in pairs]
+        rate, every = self.target_rate, self.target_every
+        return [(target, source, rate, every) for target, source in pairs]

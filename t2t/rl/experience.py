@@ -51,6 +51,7 @@ class Experience:
       period: rows from the beginning of a sequence to that of the next; 0 for T.
       max_size, min_size: items that the table holds, and that learning begins with.
       samples_per_insert: how often an item is sampled on average; 0 for no limit.
+      pretrain: batches taken from the first `min_size` items before the pace begins.
       error_buffer: samples by which that may be missed; 0 for the least possible.
       queue: every item is sampled `samples_per_insert` times and goes: on-policy
         learning in rounds of `max_size` items.
@@ -65,6 +66,7 @@ class Experience:
     max_size: int = 1_000_000
     min_size: int = 1_000
     samples_per_insert: float = 256.0
+    pretrain: int = 0
     error_buffer: float = 0.0
     queue: bool = False
     selector: str = "uniform"

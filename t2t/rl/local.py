@@ -81,6 +81,7 @@ class Acting:
         self._experience, self._batch_size = experience, batch_size
         self._recorders = [Recorder(experience, self._writer()) for _ in range(count)]
         self._sampling = False
+        self._pretrained = 0  # batches
         self.actor = Actor(
             environments, policy, features["action"], options, self._record
         )
@@ -101,6 +102,10 @@ class Acting:
                     f"{self._batch_size}: {self._experience}"
                 )
         sampled = self._client.sample(TABLE, self._batch_size, timeout=0.0)
+        if self._pretrained < self._experience.pretrain:
+            # What is learned before the pace begins does not count for it.
+            self._service.table(TABLE).limiter.samples -= self._batch_size
+            self._pretrained += 1
         return self._experience.batch(sampled)
 
     def peek(self) -> Batch:
@@ -122,6 +127,7 @@ class Acting:
             "recorders": recorders,
             "actor": self.actor.state(),
             "sampling": self._sampling,
+            "pretrained": self._pretrained,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -132,7 +138,7 @@ class Acting:
         for recorder, found in zip(self._recorders, state["recorders"], strict=True):
             recorder.restore(self._writer(found["writer"]), found)
         self.actor.restore(state["actor"])
-        self._sampling = state["sampling"]
+        self._sampling, self._pretrained = state["sampling"], state["pretrained"]
 
     def report(self) -> dict[str, float]:
         return self.actor.report()

@@ -82,6 +82,7 @@ class Step:
         self.jit = getattr(model, "JIT", True) if jit is None else jit
         self.groups = _groups(model)
         self.periods: dict[str, int] = getattr(model, "PERIODS", {})
+        self.starts: dict[str, int] = getattr(model, "starts", {})
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.ema: list[keras.Variable] = []
         followers = getattr(model, "followers", list)
@@ -227,8 +228,8 @@ class Step:
     def _apply(self, group: str, gradients: list[Any], number: Any) -> None:
         """Moves a group's variables, if it is its turn."""
         optimizer, variables = self.optimizers[group], self.groups[group]
-        period = self.periods.get(group, 1)
-        if period == 1:
+        period, start = self.periods.get(group, 1), self.starts.get(group, 0)
+        if period == 1 and start == 0:
             optimizer.apply(gradients, variables)
             return
 
@@ -236,7 +237,8 @@ class Step:
             optimizer.apply(gradients, variables)
             return tf.constant(0)
 
-        tf.cond((number + 1) % period == 0, apply, lambda: tf.constant(0))
+        turn = (number >= start) & ((number + 1) % period == 0)
+        tf.cond(turn, apply, lambda: tf.constant(0))
 
     def _distributed_step(
         self, batch: dict[str, Any], seed: Any, number: Any
