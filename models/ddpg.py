@@ -39,6 +39,7 @@ class DDPG(keras.Model):
 
     FEATURES = {"observation": "real", "action": "real"}
     JIT = True
+    ITEMS = "transitions"
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class PPO(keras.Model):
 
     FEATURES = {"observation": "real|image", "action": "label|real"}
     JIT = True
+    ITEMS = "sequences"
 
     def __init__(
         self,

@@ -113,6 +113,7 @@ class Rainbow(keras.Model):
 
     FEATURES = {"observation": "real|image", "action": "label"}
     JIT = True
+    ITEMS = "transitions"
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class SAC(keras.Model):
 
     FEATURES = {"observation": "real", "action": "real"}
     JIT = True
+    ITEMS = "transitions"
 
     def __init__(
         self,

@@ -6,7 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
-from t2t.environments import Environment, Environments, Several, features_of
+from t2t.environments import (
+    Environment,
+    Environments,
+    FakeEnvironment,
+    Several,
+    features_of,
+)
 from t2t.features import Feature
 from t2t.problems.problem import DataUnavailable, Problem
 
@@ -44,6 +50,10 @@ class Control(Problem):
             count,
             seed=int(words.generate_state(1)[0]),
         )
+
+    def fake_environment(self) -> Environment:
+        """Looks like the real one, and does nothing of what it does."""
+        return FakeEnvironment(self.environment("train"))
 
 
 class Gym(Control):

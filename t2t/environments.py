@@ -21,6 +21,7 @@ Axis letter: N environments.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -169,6 +170,36 @@ class Several:
         if not self._parts:
             return {"observation": as_feature(np.stack(seen))}
         return {n: as_feature(np.stack([s[n] for s in seen])) for n in self._parts}
+
+
+class FakeEnvironment:
+    """Random observations in the shape of another's, for tests without a simulator.
+
+    Refuses actions that the other would not take.
+    """
+
+    def __init__(self, like: Environment, *, length: int = 5) -> None:
+        # Its own: a space draws from a generator that it holds.
+        self.observation_space = copy.deepcopy(like.observation_space)
+        self.action_space = like.action_space
+        self.length, self._steps = length, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        self.observation_space.seed(seed)
+        self._steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if not self.action_space.contains(action):
+            raise ValueError(f"{action!r} is not in {self.action_space}")
+        self._steps += 1
+        ended = self._steps >= self.length
+        return self.observation_space.sample(), 1.0, ended, False, {}
+
+    def close(self) -> None:
+        pass
 
 
 def as_feature(values: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ KNOBS: dict[str, Any] = {
 BLOCKS: dict[str, Any] = {"hidden_size": 16, "filter_size": 32, "num_heads": 2}
 
 _OFFERS = {
+    "real": Feature("real", (3,), "float32", "X", low=(-2.0,) * 3, high=(1.0,) * 3),
     "text": features_lib.text(DIGITS),
     "label": features_lib.label(LABELS),
     "image": features_lib.image(8, 8, 1),
@@ -40,10 +41,22 @@ _OFFERS = {
 
 
 def models(*, method: str | None = None) -> list[str]:
-    """Names of all registered models, or of those that have a method."""
+    """Names of the models that learn from examples, or of all that have a method."""
     zoo = registry.current()
-    names = zoo.names("model")
-    return [n for n in names if method is None or hasattr(zoo.load("model", n), method)]
+    found = {name: zoo.load("model", name) for name in zoo.names("model")}
+    if method is None:
+        return [name for name, model in found.items() if not hasattr(model, "act")]
+    return [name for name, model in found.items() if hasattr(model, method)]
+
+
+def problems(*, interactive: bool = False) -> list[str]:
+    """Names of the problems that offer examples, or of those that answer back."""
+    zoo = registry.current()
+    return [
+        name
+        for name in zoo.names("problem")
+        if zoo.load("problem", name).interactive is interactive
+    ]
 
 
 def features(model: str) -> dict[str, Feature]:
@@ -93,6 +106,8 @@ def batch(
     packed: False for one example a row; None for packed where all is text.
     """
     rng = np.random.default_rng(seed)
+    if "action" in offered:
+        return _transitions(offered, rng, rows)
     texts = [name for name, feature in offered.items() if feature.kind == "text"]
     packed = len(texts) == len(offered) if packed is None else packed
     made: Batch = {}
@@ -110,6 +125,29 @@ def batch(
         else:
             raise NotImplementedError(f"no random {feature.kind!r} feature yet")
     return made
+
+
+def _transitions(
+    offered: dict[str, Feature], rng: np.random.Generator, rows: int
+) -> Batch:
+    """What `t2t.rl.experience` gives, of two steps each."""
+
+    def drawn(feature: Feature) -> Any:
+        if feature.kind == "label":
+            return rng.integers(0, feature.size, rows).astype(np.int32)
+        return rng.uniform(-1, 1, (rows, *feature.shape)).astype(np.float32)  # type: ignore
+
+    seen = offered["observation"]
+    return {
+        "observation": drawn(seen),
+        "next_observation": drawn(seen),
+        "action": drawn(offered["action"]),
+        "reward": rng.normal(size=(rows, 2)).astype(np.float32),
+        "going": (rng.random((rows, 2)) > 0.2).astype(np.float32),
+        "steps": rng.integers(1, 3, rows).astype(np.int32),
+        "weights": np.ones(rows, np.float32),
+        "key": np.arange(rows),
+    }
 
 
 def _text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import kit
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from t2t.data.batching import Packed, Rows
 from t2t.problems.problem import Problem
 
 ZOO = registry.current()
-EVERY = pytest.mark.parametrize("name", ZOO.names("problem"))
+EVERY = pytest.mark.parametrize("name", kit.problems())
 LENGTH = 64
 
 

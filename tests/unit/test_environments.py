@@ -68,8 +68,8 @@ def test_a_problem_that_answers_back() -> None:
 
 def test_spaces_are_features() -> None:
     assert environments.features_of(Corridor()) == {
-        "observation": Feature("real", (1,), "float32", "X"),
-        "action": Feature("label", (), "int32", ""),
+        "observation": Feature("real", (1,), "float32", "X", low=(0.0,), high=(1.0,)),
+        "action": Feature("label", (), "int32", "", classes=2),
     }
     picture = spaces.Box(0, 255, (4, 5, 3), np.uint8)
     assert environments.feature_of(picture).kind == "image"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import kit
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from t2t import metrics, registry
 from t2t.problems.problem import Example, Problem
 
 ZOO = registry.current()
-EVERY = pytest.mark.parametrize("name", ZOO.names("problem"))
+EVERY = pytest.mark.parametrize("name", kit.problems())
 
 
 def _problem(name: str) -> Problem:

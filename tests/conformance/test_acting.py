@@ -1,0 +1,192 @@
+"""Every model that acts: compiled = eager, save and load, resumed exactly, groups."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import keras
+import kit
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from t2t import registry
+from t2t.environments import FakeEnvironment, Several
+from t2t.features import Feature
+from t2t.layers.seeds import random_seed
+from t2t.optimizers.optimizers import make_optimizer
+from t2t.optimizers.schedules import LearningRate
+from t2t.rl.acting import ActingOptions, Policy
+from t2t.rl.experience import Experience
+from t2t.rl.local import Acting
+from t2t.run import checkpoints
+from t2t.run.build import blank_batch
+from t2t.run.checkpoints import Checkpoints
+from t2t.training.step import Step
+
+NAMES = kit.models(method="act")
+EVERY = pytest.mark.parametrize("name", NAMES)
+SMALL = {"hidden_size": 16, "num_layers": 1, "model_size": 16, "atoms": 11}
+ACTIONS = {
+    "label": Feature("label", (), "int32", "", classes=3),
+    "real": Feature("real", (2,), "float32", "X", low=(-2.0, 0.0), high=(1.0, 4.0)),
+}
+SEEN = Feature("real", (3,), "float32", "X")
+
+
+def _features(name: str, action: str = "") -> dict[str, Feature]:
+    kinds = registry.current().load("model", name).FEATURES["action"].split("|")
+    return {"observation": SEEN, "action": ACTIONS[action or kinds[0]]}
+
+
+def _make(name: str, action: str = "") -> Any:
+    keras.utils.set_random_seed(0)
+    cls = registry.current().load("model", name)
+    known = inspect.signature(cls).parameters
+    offered = _features(name, action)
+    model = cls(offered, **{k: v for k, v in SMALL.items() if k in known})
+    model(blank_batch(offered))
+    return model
+
+
+class Spaces:
+    """What `FakeEnvironment` looks at."""
+
+    def __init__(self, features: dict[str, Feature]) -> None:
+        from gymnasium import spaces
+
+        action = features["action"]
+        self.observation_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
+        self.action_space: Any = spaces.Discrete(3)
+        if action.kind == "real":
+            self.action_space = spaces.Box(*action.bounds, dtype=np.float32)
+
+
+def _source(name: str, model: Any, folder: Path, count: int = 4) -> Acting:
+    features = _features(name)
+    like: Any = Spaces(features)
+    experience = Experience(
+        items=model.ITEMS, length=6, min_size=20, samples_per_insert=4.0
+    )
+    return Acting(
+        Several(lambda: FakeEnvironment(like), count, seed=0),
+        features,
+        model,
+        experience,
+        ActingOptions(environments=count, batch_size=8, random_steps=10),
+        seed=0,
+        folder=folder,
+    )
+
+
+def _step(model: Any) -> Step:
+    def optimizer() -> keras.optimizers.Optimizer:
+        return make_optimizer("adam", learning_rate=LearningRate(constant=0.01))
+
+    return Step(model, optimizer, jit=False, seed=1)
+
+
+def _train(step: Step, source: Acting, numbers: range) -> dict[str, Any]:
+    for number in numbers:
+        batch = next(source)
+        metrics = step(number, batch)
+        assert bool(metrics["finite"])
+        if "priority" in metrics:
+            source.feedback(batch, metrics["priority"].numpy())
+    return {n: np.array(v) for n, v in step.variables().items()}
+
+
+@EVERY
+def test_resumed_in_the_middle_is_bit_identical(name: str, tmp_path: Path) -> None:
+    """Weights, optimizer, environments, table and everything random."""
+    step = _step(_make(name))
+    source = _source(name, step.model, tmp_path / "a")
+    _train(step, source, range(6))
+    store = Checkpoints(tmp_path / "checkpoints")
+    store.save(6, step.variables(), source.state(), block=True)
+    whole = _train(step, source, range(6, 12))
+
+    again = _step(_make(name))
+    found = store.restore(again.variables())
+    assert found is not None and found[0] == 6
+    resumed = _source(name, again.model, tmp_path / "a")
+    resumed.restore(found[1])
+    for variable, value in _train(again, resumed, range(6, 12)).items():
+        np.testing.assert_array_equal(value, whole[variable], err_msg=variable)
+
+
+@EVERY
+def test_compiled_is_eager(name: str, tmp_path: Path) -> None:
+    model = _make(name)
+    batch = next(_source(name, model, tmp_path))
+    arrays = {n: tf.constant(v) for n, v in batch.items()}
+
+    def losses(arrays: Any) -> Any:
+        with random_seed(7):
+            return model.losses(arrays, training=True)[0]
+
+    eager = losses(arrays)
+    for jit in (False, True):
+        found = tf.function(losses, jit_compile=jit, autograph=False)(arrays)
+        for group, pair in eager.items():
+            np.testing.assert_allclose(found[group], pair, rtol=1e-4, atol=1e-5)
+
+
+@EVERY
+def test_saved_is_loaded(name: str, tmp_path: Path) -> None:
+    model = _make(name)
+    kit.randomise(model)
+    variables = {f"model/{v.path}": v for v in model.variables}
+    assert len(variables) == len(model.variables)
+    Checkpoints(tmp_path).save(1, variables, {}, block=True)
+    other = _make(name)
+    arrays, _ = checkpoints.read(checkpoints.path_of(tmp_path, 1))
+    checkpoints.assign({f"model/{v.path}": v for v in other.variables}, arrays)
+    seen = {"observation": np.ones((3, 3), np.float32)}
+    one, two = (
+        Policy(m, seed=0)(seen, (), turn=3, explore=1.0)[0] for m in (model, other)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+@EVERY
+def test_groups_share_out_what_is_trained(name: str) -> None:
+    step = _step(_make(name))
+    named = [v.path for group in step.groups.values() for v in group]
+    assert sorted(named) == sorted({v.path for v in step.model.trainable_variables})
+    for follower in step.followers:
+        np.testing.assert_array_equal(follower.target, follower.source)
+        assert not follower.target.trainable
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        (name, kind)
+        for name in NAMES
+        for kind in registry.current().load("model", name).FEATURES["action"].split("|")
+    ],
+)
+def test_actions_are_within_bounds_and_one_by_one_the_same(
+    name: str, action: str
+) -> None:
+    model, feature = _make(name, action), ACTIONS[action]
+    policy = Policy(model, seed=0)
+    seen = {"observation": np.random.default_rng(0).normal(size=(5, 3))}
+    seen = {n: v.astype(np.float32) for n, v in seen.items()}
+    best = policy(seen, policy.start(5), turn=0, explore=0.0)[0]
+    for i in range(5):
+        alone = {n: v[i : i + 1] for n, v in seen.items()}
+        single = policy(alone, policy.start(1), turn=9, explore=0.0)[0]
+        np.testing.assert_allclose(single[0], best[i], rtol=1e-5, atol=1e-6)
+    assert best.shape == (5, *feature.shape)
+    if action == "label":
+        assert ((best >= 0) & (best < feature.size)).all()
+        return
+    explored = policy(seen, policy.start(5), turn=1, explore=1.0)[0]
+    assert not np.array_equal(best, explored)
+    low, high = feature.bounds
+    if name != "ppo":  # whose environment clips
+        assert ((explored >= low) & (explored <= high)).all()

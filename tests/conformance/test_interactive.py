@@ -1,0 +1,110 @@
+"""Every problem that answers back: specs, determinism by seed, restarts, fakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kit
+import numpy as np
+import pytest
+
+from t2t import registry
+from t2t.environments import Several
+from t2t.problems.control import Control
+from t2t.problems.problem import DataUnavailable
+from t2t.rl.acting import random_actions
+
+ZOO = registry.current()
+EVERY = pytest.mark.parametrize("name", kit.problems(interactive=True))
+COUNT = 2
+
+
+def _problem(name: str) -> Control:
+    problem = ZOO.load("problem", name)()
+    problem.name = name
+    try:
+        problem.environment("train").close()
+    except DataUnavailable as error:
+        pytest.skip(str(error))
+    return problem
+
+
+def _walk(problem: Control, environments: Any, steps: int, seed: int = 0) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    found: list[Any] = [environments.reset()]
+    for _ in range(steps):
+        action = random_actions(problem.features["action"], COUNT, rng)
+        found.append(environments.step(action))
+    return found
+
+
+@EVERY
+def test_specs(name: str) -> None:
+    problem = _problem(name)
+    declaration = ZOO.declaration("problem", name)
+    assert ZOO.features(declaration) == problem.FEATURES
+    assert {n: f.kind for n, f in problem.features.items()} == problem.FEATURES
+    assert declaration.summary.endswith(".") and len(declaration.summary) <= 88
+    assert problem.licence != "unknown" and problem.SUGGESTED is not None
+    environments = problem.environments("train", COUNT, seed=0)
+    for turn in _walk(problem, environments, 5)[1:]:
+        for part, values in turn.observation.items():
+            feature = problem.features[part]
+            assert values.shape == (COUNT, *feature.shape)
+            assert values.dtype == feature.dtype
+            assert np.isfinite(values).all()
+    environments.close()
+
+
+@EVERY
+def test_a_seed_decides_everything(name: str) -> None:
+    problem = _problem(name)
+    one, same, other, split = (
+        _walk(problem, problem.environments(split, COUNT, seed=seed), 12)
+        for split, seed in (("train", 3), ("train", 3), ("train", 4), ("dev", 3))
+    )
+    for a, b in zip(one[1:], same[1:], strict=True):
+        np.testing.assert_array_equal(a.reward, b.reward)
+        for part in a.observation:
+            np.testing.assert_array_equal(a.observation[part], b.observation[part])
+
+    def seen(walk: list[Any]) -> Any:
+        return np.stack([t.observation["observation"] for t in walk[1:]])
+
+    assert not np.array_equal(seen(one), seen(other))
+    assert not np.array_equal(seen(one), seen(split))
+
+
+@EVERY
+def test_it_is_restored_in_the_middle(name: str) -> None:
+    problem = _problem(name)
+    environments = problem.environments("train", COUNT, seed=1)
+    _walk(problem, environments, 15)
+    state = environments.state()
+    again = problem.environments("train", COUNT, seed=1)
+    assert state is not None
+    again.restore(state)
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        action = random_actions(problem.features["action"], COUNT, rng)
+        expected, found = environments.step(action), again.step(action)
+        for a, b in zip(expected[1:], found[1:], strict=True):
+            np.testing.assert_array_equal(a, b)
+        for part in expected.observation:
+            np.testing.assert_array_equal(
+                expected.observation[part], found.observation[part]
+            )
+
+
+@EVERY
+def test_a_fake_restarts_by_itself(name: str) -> None:
+    problem = _problem(name)
+    environments = Several(problem.fake_environment, COUNT, seed=0)
+    turns = _walk(problem, environments, 13)[1:]
+    ends = np.array([turn.terminated[0] for turn in turns])
+    # Five steps, then the call that is the reset.
+    assert np.flatnonzero(ends).tolist() == [4, 10]
+    rewards = [float(turn.reward[0]) for turn in turns]
+    assert rewards == [1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1]
+    with pytest.raises(ValueError, match="is not in"):
+        problem.fake_environment().step(np.full(99, 1e9))
