@@ -17,7 +17,14 @@ EXTRAS = {
     "metrics": ["sacrebleu>=2.4"],
     "tensorboard": ["tensorboard>=2.19"],
     "images": ["scikit-learn>=1.4"],
-    "environments": ["gymnasium>=1.0"],
+    # MuJoCo's and the classic tasks' simulators and pictures, and videos of them.
+    "environments": [
+        "gymnasium[classic-control,mujoco]>=1.2",
+        "imageio>=2.34",
+        "imageio-ffmpeg>=0.5",
+    ],
+    # Compressed columns, and pictures of them, in the replay service.
+    "replay": ["lz4>=4", "zstandard>=0.22", "pillow>=10"],
     "jax": ["jax>=0.5"],
     "peers": ["torch>=2.4", "ctranslate2>=4.5"],
 }
@@ -27,6 +34,7 @@ EXTRAS["test"] = [
     *EXTRAS["tensorboard"],
     *EXTRAS["images"],
     *EXTRAS["environments"],
+    *EXTRAS["replay"],
     *EXTRAS["jax"],
     # The independent reference of tests/golden; any version would do.
     "torch==2.13.0",

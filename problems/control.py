@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cached_property
 
 import numpy as np
@@ -63,6 +65,9 @@ class Gym(Control):
     licence = "MIT"
 
     def environment(self, split: str, *, render: bool = False) -> Environment:
+        if render and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+            os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         try:
             import gymnasium
 

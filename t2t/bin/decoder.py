@@ -1,4 +1,4 @@
-"""t2t-decoder: decode with a run. `t2t-decoder --output_dir=RUN` needs no other flag.
+"""t2t-decoder: decode with a run, or play with it; --output_dir=RUN is enough.
 
 Line N of the output answers line N of the input. CRLF ends a line like LF; bytes
 that are no UTF-8 are read as U+FFFD, with a warning; an empty line is answered by
@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from t2t import registry
 from t2t.bin.command import Command, UsageError, load_tensorflow
+from t2t.bin.play import play_run, problem_of
 
 command = Command(
     "t2t-decoder",
-    "decode texts with a trained run",
+    "decode texts with a trained run, or play with a model that acts",
     [
         "t2t-decoder --output_dir=RUN --decode_from_file=FILE --decode_to_file=FILE",
         "t2t-decoder --output_dir=RUN --decode_interactive",
         "t2t-decoder --output_dir=RUN < FILE",
+        "t2t-decoder --output_dir=RUN --episodes=10 --video=out.mp4",
     ],
     knobs="decode_hparams",
 )
@@ -33,6 +36,9 @@ command.string("decode_hparams", "", "as 'beam_size=4,alpha=0.6'; see README")
 command.string("score_file", None, "lines 'input<TAB>target': print log-probabilities")
 command.string("split", None, "decode this split of the run's problem")
 command.string("data_dir", None, "with --split: where the data are")
+command.string("problem", None, "to play: another of the same kind")
+command.integer("episodes", 10, "to play: how many")
+command.string("video", None, "to play: film the first episode, as .mp4 or .gif")
 
 
 def main() -> None:
@@ -45,6 +51,18 @@ def _main(values: Any, words: list[str]) -> None:
     flags = {name: values[name].value for name in values}
     if not flags["output_dir"]:
         raise UsageError("no --output_dir: say which run to decode with")
+    from t2t.run import checkpoints
+    from t2t.run.folder import open_run
+
+    folder, config = open_run(flags["output_dir"])
+    if registry.current().load("problem", config.knob("problem")).interactive:
+        name = problem_of(config, flags)
+        path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
+        play_run(config, path, flags, name=name)
+        return
+    for name in ("problem", "video"):
+        if flags[name]:
+            raise UsageError(f"--{name} is for models that act; this run has texts")
     ways = [w for w in ("decode_from_file", "score_file", "split") if flags[w]]
     if len(ways) + bool(flags["decode_interactive"]) > 1:
         raise UsageError(
@@ -52,8 +70,6 @@ def _main(values: Any, words: list[str]) -> None:
             "--decode_interactive"
         )
     from t2t.decode.options import parse
-    from t2t.run import checkpoints
-    from t2t.run.folder import open_run
 
     options = parse(flags["decode_hparams"])
     for name in ("decode_from_file", "score_file"):
@@ -63,7 +79,6 @@ def _main(values: Any, words: list[str]) -> None:
         raise UsageError(
             f"--decode_to_file={flags['decode_to_file']}: there is no such folder"
         )
-    folder, _ = open_run(flags["output_dir"])
     path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
     if not ways and not flags["decode_interactive"] and sys.stdin.isatty():
         raise UsageError(

@@ -170,6 +170,9 @@ def show_examples(name: str, data_dir: str | None) -> None:
     from t2t.run.problems import decoded_examples, make_problem
 
     problem = make_problem(Config(knobs={"problem": name}))
+    if problem.interactive:
+        _show_spaces(problem)
+        return
     if problem.generated:
         kind = "generated"
         made = [problem.example("train", np.random.default_rng(i)) for i in range(3)]
@@ -187,6 +190,18 @@ def show_examples(name: str, data_dir: str | None) -> None:
             shown = f"{array.dtype} {array.shape}" if array.ndim else str(value)
             print(f"    {feature:8} {shown}")
         print()
+
+
+def _show_spaces(problem: Any) -> None:
+    """What an environment shows and takes."""
+    print("\n  it is acted in")
+    for name, feature in problem.offered().items():
+        shown = f"{feature.kind} {feature.dtype} {list(feature.shape)}"
+        if feature.classes:
+            shown += f", one of {feature.classes}"
+        if feature.low is not None:
+            shown += f", from {feature.low} to {feature.high}"
+        print(f"    {name:12} {shown}")
 
 
 def card(run: str) -> int:
