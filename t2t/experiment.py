@@ -32,7 +32,8 @@ from t2t.evaluate import (
 )
 from t2t.features import check_match
 from t2t.optimizers import optimizers  # noqa: F401  registers `optimizer`
-from t2t.rl.local import acting
+from t2t.rl import fed, local
+from t2t.rl import remote as remote_actor
 from t2t.rl.play import Judge
 from t2t.run import build, checkpoints
 from t2t.run.checkpoints import Checkpoints
@@ -54,6 +55,18 @@ class ExperimentOptions:
     strategy: str = "auto"
     dtype: str = "auto"
     jit: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Remote:
+    """The table's server between a learner and its actors.
+
+    address: of the server; for a learner HOST:PORT at which others may connect.
+    secret: that a TCP client must know.
+    """
+
+    address: str = ""
+    secret: str = ""
 
 
 def say(line: str) -> None:
@@ -80,6 +93,7 @@ def train(
     schedule: str = "train_and_evaluate",
     warm_start_from: str | None = None,
     test_set: bool = False,
+    remote: Remote | None = None,
 ) -> loop.Result:
     """Trains the run in `output_dir`, from its newest checkpoint if it has one.
 
@@ -89,6 +103,7 @@ def train(
       warm_start_from: a run or checkpoint whose fitting weights a new run begins
         with.
       test_set: evaluate on the test split in place of dev.
+      remote: where actors of an interactive problem may come from elsewhere.
     """
     problem = prepare(config)
     options: ExperimentOptions = config_lib.build("experiment")()
@@ -104,8 +119,7 @@ def train(
     memory.check_parameters(parameters, memory.available())
     step = make_step(config, problem, options, step_options, strategy)
     if problem.interactive:
-        folder = RunFolder(Path(output_dir)).path / "replay"
-        source = acting(problem, step.model, seed=options.seed, folder=folder)
+        source = _experience(problem, step.model, options, Path(output_dir), remote)
     first = source.peek()
     needed = memory.footprint(step, first)
     memory.check(needed, memory.available())
@@ -141,6 +155,43 @@ def train(
     done = f"nothing to do: {result.reason}" if start == result.step else result.reason
     say(f"{done} at step {result.step}: {run.path}")
     return result
+
+
+def _experience(
+    problem: Any,
+    model: Any,
+    options: ExperimentOptions,
+    folder: Path,
+    remote: Remote | None,
+) -> Any:
+    """The batches of an interactive problem: acted for here, or by actors."""
+    if remote is None and not config_lib.build("acting")().actors:
+        return local.acting(problem, model, seed=options.seed, folder=folder / "replay")
+    remote = remote or Remote()
+    return fed.fed(
+        problem,
+        model,
+        seed=options.seed,
+        folder=folder,
+        listen=remote.address,
+        secret=remote.secret,
+    )
+
+
+def act(config: Config, remote: Remote, *, weights: str = "", number: int = 0) -> None:
+    """Acts for a learner elsewhere, until it has gone."""
+    problem = prepare(config)
+    options: ExperimentOptions = config_lib.build("experiment")()
+    model = build.make_model(config, problem.offered(), seed=options.seed)
+    remote_actor.act(
+        problem,
+        model,
+        replay=remote.address,
+        secret=remote.secret,
+        weights=weights,
+        number=number,
+        seed=options.seed,
+    )
 
 
 def _announce(

@@ -67,8 +67,19 @@ command.boolean("registry_help", False, "list what there is, as `t2t-zoo list` d
 command.string(
     "schedule",
     "train_and_evaluate",
-    "train, train_and_evaluate, continuous_eval or evaluate",
+    "train, train_and_evaluate, continuous_eval, evaluate or actor",
 )
+command.string(
+    "replay",
+    None,
+    "address of the replay table: where an actor connects, or HOST:PORT at which a "
+    "learner lets actors of other hosts come",
+)
+command.string("secret_file", None, "a file with the secret of --replay")
+command.string(
+    "weights", None, "for an actor: a run to take weights from"
+)
+command.integer("actor", 0, "number of the actor; each has seeds of its own")
 command.string("warm_start_from", None, "a run or checkpoint to take weights from")
 command.boolean("eval_use_test_set", False, "evaluate on the test split, not dev")
 command.string("checkpoint_path", None, "for --schedule=evaluate: which checkpoint")
@@ -104,6 +115,7 @@ def _dispatch(flags: dict[str, Any]) -> int | None:
         "continuous_train_and_eval": _train,  # Tensor2Tensor's name of the same
         "continuous_eval": _evaluate,
         "evaluate": _evaluate,
+        "actor": _act,
     }
     schedule = flags["schedule"]
     if schedule not in schedules:
@@ -169,8 +181,34 @@ def _train(flags: dict[str, Any]) -> int | None:
         schedule="train" if flags["schedule"] == "train" else "train_and_evaluate",
         warm_start_from=flags["warm_start_from"],
         test_set=flags["eval_use_test_set"],
+        remote=_remote(flags, experiment.Remote),
     )
     return 130 if result.reason == "SIGINT" else 0
+
+
+def _remote(flags: dict[str, Any], remote: Any) -> Any:
+    """Where the replay table is, if the flags say."""
+    if not flags["replay"]:
+        return None
+    secret, path = "", flags["secret_file"]
+    if path:
+        if not Path(path).is_file():
+            raise UsageError(f"--secret_file: there is no file {path!r}")
+        secret = Path(path).read_text(encoding="utf-8").strip()
+    return remote(flags["replay"], secret)
+
+
+def _act(flags: dict[str, Any]) -> int | None:
+    if not flags["replay"]:
+        raise UsageError("an actor needs --replay=ADDRESS: where its experience goes")
+    config = configuration(flags)
+    load_tensorflow()
+    from t2t import experiment
+
+    remote = _remote(flags, experiment.Remote)
+    weights = flags["weights"] or ""
+    experiment.act(config, remote, weights=weights, number=flags["actor"])
+    return 0
 
 
 def _evaluate(flags: dict[str, Any]) -> int | None:

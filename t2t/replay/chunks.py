@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t2t.replay.columns import Signature, allocate
+from t2t.replay.columns import Signature, allocate, ordered
 
 
 class OutOfSlots(RuntimeError):
@@ -38,10 +38,10 @@ class ChunkStore:
         steps: int,
         folder: Path | None = None,
     ) -> None:
-        self.signature, self.slots, self.steps = signature, slots, steps
+        self.signature, self.slots, self.steps = ordered(signature), slots, steps
         self.columns = {
             name: allocate(slots * steps, column, name=name, folder=folder)
-            for name, column in signature.items()
+            for name, column in self.signature.items()
         }
         self.references = np.zeros(slots, np.int64)
         # Counts leases: a reader that gathers on its own sees what has changed.

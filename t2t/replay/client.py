@@ -200,6 +200,39 @@ class Client:
         """Empties a table and begins its limiter anew."""
         self._ask(lambda c: c.ask(frames.RESET, {"table": table}))
 
+    def publish(
+        self,
+        name: str,
+        version: int,
+        arrays: dict[str, np.ndarray],
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        """Puts arrays and JSON on the server's board, for others to `fetch`."""
+        contiguous = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
+        described = {
+            "name": name,
+            "version": version,
+            "meta": meta or {},
+            "arrays": frames.describe(contiguous),
+        }
+        self._ask(lambda c: c.ask(frames.PUBLISH, described, [*contiguous.values()]))
+
+    def fetch(
+        self, name: str, *, newer_than: int = -1
+    ) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+        """(version, arrays, JSON) under a name; None when there is nothing newer."""
+
+        def ask(connection: Connection) -> Any:
+            meta, receive = connection.ask(
+                frames.FETCH, {"name": name, "newer_than": newer_than}
+            )
+            if meta["version"] is None:
+                return None
+            arrays = receive.arrays(meta["arrays"], _size(meta["arrays"]))
+            return meta["version"], arrays, meta["meta"]
+
+        return self._ask(ask)
+
     def connect(self) -> Connection:
         """A connection of one's own, as writers and samplers have."""
         return Connection(self.address, secret=self.secret)

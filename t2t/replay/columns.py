@@ -21,11 +21,16 @@ class Column(NamedTuple):
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
-Signature = dict[str, Column]
+Signature = dict[str, Column]  # on the wire and in stores its columns go by name
 
 
 class BadStep(ValueError):
     """A step that is not of the signature; names the column."""
+
+
+def ordered(signature: Signature) -> Signature:
+    """The same, its columns in the order in which they travel."""
+    return dict(sorted(signature.items()))
 
 
 def plain(signature: Signature) -> dict[str, Any]:
@@ -46,13 +51,13 @@ def from_plain(value: dict[str, Any]) -> Signature:
         if any(not isinstance(size, int) or size < 0 for size in shape):
             raise ValueError(f"column {name}: {shape} is no shape")
         signature[str(name)] = Column(tuple(shape), np.dtype(dtype).name)
-    return signature
+    return ordered(signature)
 
 
 def signature_of(step: dict[str, Any]) -> Signature:
     """The signature of an example step."""
     arrays = {name: np.asarray(value) for name, value in step.items()}
-    return {name: Column(a.shape, a.dtype.name) for name, a in arrays.items()}
+    return ordered({n: Column(a.shape, a.dtype.name) for n, a in arrays.items()})
 
 
 def check_step(step: dict[str, Any], signature: Signature) -> dict[str, np.ndarray]:

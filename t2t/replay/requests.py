@@ -10,7 +10,7 @@ import hmac
 import secrets
 import socket
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,12 +24,22 @@ if TYPE_CHECKING:
     from t2t.replay.server import Connection
 
 MOST_ITEMS = 1 << 20  # of one request
+MOST_PUBLISHED = 1 << 32  # bytes of one notice
+MOST_NOTICES = 10_000
 LONGEST_WAIT = 3600.0  # seconds
 READ, WRITE, ANSWER = "read", "write", "answer"  # what a generator waits for
 
 Steps = Generator[str, None, Any]
 Meta = dict[str, Any]
 Reply = tuple[int, Meta, list[np.ndarray]]
+
+
+class Notice(NamedTuple):
+    """What somebody published under a name, such as weights, for others to fetch."""
+
+    version: int
+    meta: dict[str, Any]
+    arrays: dict[str, np.ndarray]
 
 
 def serve(connection: Connection) -> Steps:
@@ -214,6 +224,32 @@ def _keys(
     return keys, priorities
 
 
+def _publish(connection: Connection, meta: Meta, size: int) -> Steps:
+    """Puts arrays and JSON on the board, for others to fetch."""
+    board, name = connection.loop.board, str(meta["name"])
+    if size > MOST_PUBLISHED:
+        raise BadFrame(f"{size} bytes to publish: at most {MOST_PUBLISHED}")
+    arrays = frames.blank(meta["arrays"], size)
+    yield from connection.read_into([frames.flat(array) for array in arrays.values()])
+    if name not in board and len(board) >= MOST_NOTICES:
+        raise ReplayError(f"the board holds {MOST_NOTICES} notices already")
+    board[name] = Notice(int(meta["version"]), dict(meta["meta"]), arrays)
+    return frames.REPLY, {}, []
+
+
+def _fetch(connection: Connection, meta: Meta) -> Reply:
+    """A notice, if it is newer than the version that the client has."""
+    notice = connection.loop.board.get(str(meta["name"]))
+    if notice is None or notice.version <= int(meta["newer_than"]):
+        return frames.REPLY, {"version": None}, []
+    described = {
+        "version": notice.version,
+        "meta": notice.meta,
+        "arrays": frames.describe(notice.arrays),
+    }
+    return frames.REPLY, described, list(notice.arrays.values())
+
+
 def _reset(connection: Connection, meta: Meta) -> Reply:
     connection.loop.service.reset(str(meta["table"]))
     return frames.REPLY, {}, []
@@ -235,10 +271,12 @@ PLAIN: dict[int, Callable[[Connection, Meta], Reply]] = {
     frames.RESET: _reset,
     frames.INFO: _info,
     frames.CLOSE: _close_stream,
+    frames.FETCH: _fetch,
 }
 WITH_DATA: dict[int, Callable[[Connection, Meta, int], Steps]] = {
     frames.APPEND: _append,
     frames.SAMPLE: _sample,
     frames.UPDATE: _update,
     frames.DELETE: _delete,
+    frames.PUBLISH: _publish,
 }

@@ -8,6 +8,7 @@ not read, so a writer that is too fast feels its socket fill up.
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import errno
 import os
@@ -16,11 +17,12 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from t2t.replay.frames import Buffer
-from t2t.replay.requests import ANSWER, READ, WRITE, Steps, serve
+from t2t.replay.requests import ANSWER, READ, WRITE, Notice, Steps, serve
 from t2t.replay.service import ReplayError, Service, Stream
 
 TURN = 1 << 20  # bytes that a connection may read before others have their turn
@@ -158,6 +160,10 @@ class Server:
         self.service, self.secret = service, secret
         self.ready: collections.deque[Connection] = collections.deque()
         self.connections: set[Connection] = set()
+        self.board: dict[str, Notice] = {}
+        self._calls: collections.deque[tuple[Callable[[], Any], Any]] = (
+            collections.deque()
+        )
         self._selector = selectors.DefaultSelector()
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
@@ -184,6 +190,13 @@ class Server:
         self._thread.start()
         return self
 
+    def call(self, function: Callable[[], Any]) -> Any:
+        """What the function gives, run on the server's thread, from any other."""
+        result: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._calls.append((function, result))
+        self._theirs.send(b"c")
+        return result.result()
+
     def stop(self) -> None:
         """Ends `run`, from any thread, and closes all connections."""
         self._theirs.send(b"x")
@@ -198,7 +211,8 @@ class Server:
             wait = 0.0 if self.ready else self.service.tick()
             for key, _ in self._selector.select(min(wait, 1.0)):
                 if key.fileobj is self._ours:
-                    stopped = True
+                    stopped = b"x" in self._ours.recv(4096)
+                    self._answer_calls()
                 elif key.data is None:
                     self._accept(key.fileobj)  # type: ignore[arg-type]
                 elif not key.data.closed:
@@ -229,6 +243,14 @@ class Server:
             self.service.lose_stream(connection.writer)
         if connection.parked is not None:
             self.service.cancel(connection.parked)
+
+    def _answer_calls(self) -> None:
+        while self._calls:
+            function, result = self._calls.popleft()
+            try:
+                result.set_result(function())
+            except BaseException as error:
+                result.set_exception(error)
 
     def _listen(self, sock: socket.socket) -> None:
         sock.setblocking(False)

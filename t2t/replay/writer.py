@@ -186,7 +186,7 @@ class Writer:
     # -- parts -----------------------------------------------------------------------
 
     def _begin(self, signature: Signature) -> None:
-        self._signature = signature
+        self._signature = columns.ordered(signature)
         try:
             self._until(lambda: self._connection is not None)
         except ReplayError:

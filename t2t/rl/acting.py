@@ -28,6 +28,7 @@ class ActingOptions:
 
     Args:
       environments: N, stepped together.
+      actors: processes that act; with 0 the learner acts itself.
       batch_size: items that the learner takes at once.
       random_steps: steps of all environments before which actions are drawn evenly.
       explore_first, explore_last: how much the model explores, in its own terms.
@@ -35,6 +36,7 @@ class ActingOptions:
     """
 
     environments: int = 1
+    actors: int = 0
     batch_size: int = 256
     random_steps: int = 0
     explore_first: float = 1.0

@@ -113,10 +113,13 @@ class Experience:
         *,
         at_once: int,
         batch_size: int,
+        chunk_steps: int = 1,
+        writers: int = 0,
     ) -> StoreConfig:
         """The table for such rows.
 
-        Chunks have one row, so that an item is there as soon as its last row is.
+        With chunks of one row an item is there as soon as its last row is; longer
+        ones cost less where rows come from other processes.
 
         Args:
           at_once: items that may come at once; the limiter must have room for them.
@@ -138,7 +141,11 @@ class Experience:
         steps = self.max_size * per_item
         steps += steps // 4 + (self.window + 8) * max(64, at_once)
         return StoreConfig(
-            (table,), signature, chunk_steps=1, max_steps=steps, writers=0
+            (table,),
+            signature,
+            chunk_steps=chunk_steps,
+            max_steps=steps,
+            writers=writers,
         )
 
     def _limits(self, at_once: int, batch_size: int) -> Limits:
@@ -209,10 +216,16 @@ class Experience:
 
 
 class Recorder:
-    """Appends one environment's rows to a writer, and makes items of them."""
+    """Appends one environment's rows to a writer, and makes items of them.
 
-    def __init__(self, experience: Experience, writer: Any) -> None:
-        self.experience, self.writer = experience, writer
+    Args:
+      flush: send items as they are made, not with the chunk that they end in.
+    """
+
+    def __init__(
+        self, experience: Experience, writer: Any, *, flush: bool = True
+    ) -> None:
+        self.experience, self.writer, self.flush = experience, writer, flush
         self._rows = 0  # of this episode, or of all for sequences
 
     def __call__(self, row: dict[str, np.ndarray]) -> int:
@@ -237,7 +250,7 @@ class Recorder:
         if row["last"] and experience.items == "transitions":
             writer.end_episode()
             self._rows = 0
-        if lengths:
+        if lengths and self.flush:
             writer.flush()
         return len(lengths)
 

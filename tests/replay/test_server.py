@@ -15,6 +15,8 @@ import pytest
 
 from t2t.replay import frames, limiter
 from t2t.replay.client import Client, ServerGone, parse
+from t2t.replay.columns import Column
+from t2t.replay.local import LocalClient
 from t2t.replay.server import Server
 from t2t.replay.service import DeadlinePassed, ReplayError, Service, StoreConfig
 from t2t.replay.table import TableConfig
@@ -124,6 +126,26 @@ def test_a_batch_is_what_was_written(tmp_path):
             client.reset("t")
             assert client.info()["tables"]["t"]["size"] == 0
             client.close()
+
+
+def test_columns_may_be_named_in_any_order(tmp_path):
+    signature = {"b": Column((), "int32"), "a": Column((), "float32")}
+    service = Service([StoreConfig((TableConfig("t"),), signature, chunk_steps=4)])
+    for other in (signature, dict(reversed(signature.items())), None):
+        for client in (LocalClient(service), None):
+            server = (
+                Server(service, unix=tmp_path / "s").start() if not client else None
+            )
+            with Writer(
+                client or Client(str(tmp_path / "s")), "t", signature=other
+            ) as w:
+                a, b = np.float32(0.5), np.int32(7)
+                w.append({"a": a, "b": b} if other is None else {"b": b, "a": a})
+                w.create_item("t")
+            if server:
+                server.stop()
+    sampled = LocalClient(service).sample("t", 32)
+    assert (sampled.data["a"] == 0.5).all() and (sampled.data["b"] == 7).all()
 
 
 def test_the_writer_waits_for_the_limiter_and_says_so(tmp_path):

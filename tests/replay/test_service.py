@@ -292,7 +292,7 @@ def test_what_a_service_refuses():
         service_of(TableConfig("t"), TableConfig("t"))
     with pytest.raises(ValueError, match="shows no step of a window of 2"):
         service_of(TableConfig("t", 2, columns={"a": Slice("step", 2, 3)}))
-    with pytest.raises(ValueError, match="shows 'reward', but a step has writer, step"):
+    with pytest.raises(ValueError, match="shows 'reward', but a step has step, writer"):
         service_of(TableConfig("t", 2, columns={"a": Slice("reward")}))
     service = service_of(TableConfig("t"))
     with pytest.raises(ReplayError, match="there is no table 'u' here: t"):
