@@ -76,9 +76,7 @@ command.string(
     "learner lets actors of other hosts come",
 )
 command.string("secret_file", None, "a file with the secret of --replay")
-command.string(
-    "weights", None, "for an actor: a run to take weights from"
-)
+command.string("weights", None, "for an actor: a run to take weights from")
 command.integer("actor", 0, "number of the actor; each has seeds of its own")
 command.string("warm_start_from", None, "a run or checkpoint to take weights from")
 command.boolean("eval_use_test_set", False, "evaluate on the test split, not dev")

@@ -52,6 +52,11 @@ class ChunkStore:
     def free(self) -> int:
         return len(self._free)
 
+    @property
+    def nbytes(self) -> int:
+        """That the columns take."""
+        return sum(column.nbytes for column in self.columns.values())
+
     def lease(self) -> int:
         """A slot to fill, with one reference, the writer's.
 

@@ -163,8 +163,24 @@ class Client:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
 
-    def info(self) -> dict[str, Any]:
-        return self._ask(lambda c: c.ask(frames.INFO)[0])
+    def info(self, *, detail: bool = False) -> dict[str, Any]:
+        """Numbers of the server; `detail` looks at all items."""
+        return self._ask(lambda c: c.ask(frames.INFO, {"detail": detail})[0])
+
+    def look(self, table: str, n: int, *, order: str = "newest") -> Sampled:
+        """Some items without sampling them: newest, oldest, highest or lowest."""
+        meta = {"table": table, "n": n, "order": order}
+        return self._ask(lambda c: sampled(*c.ask(frames.LOOK, meta)))
+
+    def checkpoint(self, *, timeout: float = 3600.0) -> int:
+        """Has the server write a checkpoint; its number, when it is on disk.
+
+        Raises:
+          ReplayError: when it cannot.
+        """
+        return self._ask(lambda c: c.ask(frames.CHECKPOINT, timeout=timeout)[0])[
+            "number"
+        ]
 
     def sample(self, table: str, n: int, *, timeout: float = TIMEOUT) -> Sampled:
         """n items, or fewer when the limiter did not allow more in time.

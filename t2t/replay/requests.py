@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST_ITEMS = 1 << 20  # of one request
 MOST_PUBLISHED = 1 << 32  # bytes of one notice
 MOST_NOTICES = 10_000
+MOST_LOOKED_AT = 1000
 LONGEST_WAIT = 3600.0  # seconds
 READ, WRITE, ANSWER = "read", "write", "answer"  # what a generator waits for
 
@@ -256,8 +257,29 @@ def _reset(connection: Connection, meta: Meta) -> Reply:
 
 
 def _info(connection: Connection, meta: Meta) -> Reply:
-    info = connection.loop.service.info()
+    info = connection.loop.service.info(detail=bool(meta.get("detail")))
     return frames.REPLY, {**info, "connections": len(connection.loop.connections)}, []
+
+
+def _look(connection: Connection, meta: Meta) -> Reply:
+    n = int(meta["n"])
+    if not 0 < n <= MOST_LOOKED_AT:
+        raise ReplayError(f"look at 1 to {MOST_LOOKED_AT} items, not {n}")
+    service = connection.loop.service
+    return _sampled_reply(service.look(str(meta["table"]), n, str(meta["order"])))
+
+
+def _checkpoint(connection: Connection, meta: Meta, size: int) -> Steps:
+    """Answers when the checkpoint is on disk; others are served meanwhile."""
+    if size:
+        raise BadFrame(f"{size} bytes of data where none belong")
+    connection.answer = None
+    connection.loop.checkpoint(connection.answered)
+    while connection.answer is None:
+        yield ANSWER
+    if isinstance(connection.answer, Exception):
+        raise ReplayError(f"no checkpoint: {connection.answer}")
+    return frames.REPLY, {"number": connection.answer}, []
 
 
 def _close_stream(connection: Connection, meta: Meta) -> Reply:
@@ -272,6 +294,7 @@ PLAIN: dict[int, Callable[[Connection, Meta], Reply]] = {
     frames.INFO: _info,
     frames.CLOSE: _close_stream,
     frames.FETCH: _fetch,
+    frames.LOOK: _look,
 }
 WITH_DATA: dict[int, Callable[[Connection, Meta, int], Steps]] = {
     frames.APPEND: _append,
@@ -279,4 +302,5 @@ WITH_DATA: dict[int, Callable[[Connection, Meta, int], Steps]] = {
     frames.UPDATE: _update,
     frames.DELETE: _delete,
     frames.PUBLISH: _publish,
+    frames.CHECKPOINT: _checkpoint,
 }

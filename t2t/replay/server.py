@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from t2t.replay.checkpoint import Archive, freeze
 from t2t.replay.frames import Buffer
 from t2t.replay.requests import ANSWER, READ, WRITE, Notice, Steps, serve
 from t2t.replay.service import ReplayError, Service, Stream
@@ -147,6 +148,7 @@ class Server:
       unix: path of the socket.
       tcp: (host, port), loopback unless you say otherwise; port 0 takes a free one.
       secret: that TCP clients must know; none by default.
+      archive: where checkpoints go when they are asked for.
     """
 
     def __init__(
@@ -156,8 +158,10 @@ class Server:
         unix: str | Path | None = None,
         tcp: tuple[str, int] | None = None,
         secret: str = "",
+        archive: Archive | None = None,
     ) -> None:
-        self.service, self.secret = service, secret
+        self.service, self.secret, self.archive = service, secret, archive
+        self._writing: threading.Thread | None = None
         self.ready: collections.deque[Connection] = collections.deque()
         self.connections: set[Connection] = set()
         self.board: dict[str, Notice] = {}
@@ -196,6 +200,35 @@ class Server:
         self._calls.append((function, result))
         self._theirs.send(b"c")
         return result.result()
+
+    def checkpoint(self, done: Callable[[Any], None]) -> None:
+        """Freezes the service now, writes it in a thread, then calls done(number).
+
+        For the server's thread; done gets an Exception when it could not be done.
+        """
+        if self.archive is None:
+            done(ReplayError("this server was started without --checkpoint_dir"))
+            return
+        if self._writing is not None and self._writing.is_alive():
+            done(ReplayError("a checkpoint is being written"))
+            return
+        archive, frozen = self.archive, freeze(self.service)
+
+        def finish(result: Any) -> None:
+            frozen.thaw()
+            done(result)
+
+        def write() -> None:
+            try:
+                result: Any = archive.write(frozen)
+            except Exception as error:
+                result = error
+            self._calls.append((lambda: finish(result), concurrent.futures.Future()))
+            with contextlib.suppress(OSError):
+                self._theirs.send(b"c")
+
+        self._writing = threading.Thread(target=write, name="t2t-replay-checkpoint")
+        self._writing.start()
 
     def stop(self) -> None:
         """Ends `run`, from any thread, and closes all connections."""
@@ -275,6 +308,9 @@ class Server:
             connection.resume()
 
     def _close(self) -> None:
+        if self._writing is not None:
+            self._writing.join()
+            self._answer_calls()
         for connection in list(self.connections):
             connection.close()
         for sock in self._listening:

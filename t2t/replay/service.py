@@ -333,16 +333,30 @@ class Service:
             self.close_stream(writer)
         return nearest
 
-    def info(self) -> dict[str, Any]:
-        """Numbers of tables and stores, as JSON holds them."""
+    def look(self, table: str, n: int, order: str) -> Sampled:
+        """Items of a table without sampling them; see `Table.look`."""
+        try:
+            return self.table(table).look(n, order)
+        except ReplayError:
+            raise
+        except ValueError as error:
+            raise ReplayError(str(error)) from None
+
+    def info(self, *, detail: bool = False) -> dict[str, Any]:
+        """Numbers of tables and stores, as JSON holds them; see `Table.info`."""
         tables = {}
         for name in self._store_of:
             table = self.tables.get(name)
-            tables[name] = table.info() if table else {"size": 0}
+            tables[name] = table.info(detail=detail) if table else {"size": 0}
             tables[name]["waiting_inserts"] = len(self._inserts[name])
             tables[name]["waiting_samples"] = len(self._samples[name])
         stores = [
-            {"slots": store.slots, "free": store.free, "chunk_steps": store.steps}
+            {
+                "slots": store.slots,
+                "free": store.free,
+                "chunk_steps": store.steps,
+                "bytes": store.nbytes,
+            }
             for store in self.stores
             if store is not None
         ]

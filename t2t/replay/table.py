@@ -18,6 +18,8 @@ from t2t.replay.chunks import ChunkStore
 from t2t.replay.limiter import Limiter, Limits, min_size
 from t2t.replay.selectors import draws, make_selector
 
+# In which `Table.look` may go through the items.
+ORDERS = ("newest", "oldest", "highest", "lowest")
 # What is known of each item, an array over places; see `Table`.
 ITEM = ("keys", "rows", "lengths", "priorities", "times_sampled", "inserted_as")
 
@@ -203,10 +205,32 @@ class Table:
         places = np.flatnonzero(taken)
         return places[np.argsort(self.inserted_as[places], kind="stable")]
 
-    def info(self) -> dict[str, Any]:
-        """Numbers for people and for monitoring, as JSON holds them."""
+    def look(self, n: int, order: str) -> Sampled:
+        """Some items without sampling them: the first n in an order of `ORDERS`.
+
+        Raises:
+          ValueError: for another order.
+        """
+        if order not in ORDERS:
+            raise ValueError(f"there is no order {order!r}: {', '.join(ORDERS)}")
+        places = self.occupied()
+        if order in ("newest", "oldest"):
+            places = places[::-1] if order == "newest" else places
+        else:
+            ranks = np.argsort(self.priorities[places], kind="stable")
+            places = places[ranks[::-1] if order == "highest" else ranks]
+        places = places[:n]
+        return self._shown(places, np.zeros(len(places)))
+
+    def info(self, *, detail: bool = False) -> dict[str, Any]:
+        """Numbers for people and for monitoring, as JSON holds them.
+
+        Args:
+          detail: also how priorities and ages are spread, which looks at all items.
+        """
         limits = self.limiter
         return {
+            **(self._spread() if detail else {}),
             "size": self.size,
             "max_size": self.config.max_size,
             "inserts": limits.inserts,
@@ -302,11 +326,32 @@ class Table:
             return np.repeat(self.sampler.first(1), n), np.ones(n)
         return self.sampler.draw(n, self.rng)
 
+    def _spread(self) -> dict[str, Any]:
+        """Histograms and quantiles over all items."""
+        places = self.occupied()
+        if not len(places):
+            return {}
+        counts, edges = np.histogram(self.priorities[places], bins=20)
+        marks = [0.0, 0.5, 0.9, 0.99, 1.0]
+        seconds = time.monotonic() - self.born[places]
+        return {
+            "priorities": {"counts": counts.tolist(), "edges": edges.tolist()},
+            "seconds": np.quantile(seconds, marks).round(3).tolist(),
+            "times_sampled": np.quantile(self.times_sampled[places], marks).tolist(),
+        }
+
     def _sampled(self, places: np.ndarray, chances: np.ndarray) -> Sampled:
         np.add.at(self.times_sampled, places, 1)
         self.limiter.samples += len(places)
+        sampled = self._shown(places, chances)
+        self._tell("sample", places)
+        if limit := self.config.max_times_sampled:
+            self._remove(np.unique(places[self.times_sampled[places] >= limit]))
+        return sampled
+
+    def _shown(self, places: np.ndarray, chances: np.ndarray) -> Sampled:
         rows = self.rows[places]
-        sampled = Sampled(
+        return Sampled(
             keys=self.keys[places],
             probabilities=chances,
             priorities=self.priorities[places],
@@ -319,10 +364,6 @@ class Table:
                 for name, s in self.columns.items()
             },
         )
-        self._tell("sample", places)
-        if limit := self.config.max_times_sampled:
-            self._remove(np.unique(places[self.times_sampled[places] >= limit]))
-        return sampled
 
     def _places(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of the items that are still there, and which of `keys` they are."""
