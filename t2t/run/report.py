@@ -6,18 +6,18 @@ import html
 import json
 from typing import Any
 
+from t2t.run.charts import line_chart
 from t2t.run.folder import RunFolder, write_text
 from t2t.run.log import read_records
-
-WIDTH, HEIGHT, LEFT, BOTTOM = 520, 240, 56, 28
-LETTER = 6.5  # about how wide a letter of a legend is, in pixels
-COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280", "#4a5568")
 
 # Curves of the report: title, the values drawn in it.
 CHARTS = (
     ("Loss", ("loss",)),
+    ("Return of an episode", ("episode_return",)),
     ("BLEU and chrF", ("bleu", "chrf")),
     ("Accuracy", ("accuracy", "sequence_accuracy")),
+    ("Weight of each horizon", tuple(f"horizon_{i}" for i in range(6))),
+    ("Entropy", ("entropy",)),
     ("Learning rate", ("learning_rate",)),
     ("Targets per second", ("targets_per_second",)),
 )
@@ -71,7 +71,7 @@ def _summary(records: list[dict[str, Any]]) -> str:
 
 
 def _chart(title: str, names: tuple[str, ...], records: list[dict[str, Any]]) -> str:
-    """An SVG line chart of some values over steps, a line a split and name."""
+    """Some values over steps, a line a split and name."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for record in records:
         for name in names:
@@ -80,58 +80,7 @@ def _chart(title: str, names: tuple[str, ...], records: list[dict[str, Any]]) ->
                     record["split"] if len(names) == 1 else f"{record['split']} {name}"
                 )
                 lines.setdefault(key, []).append((record["step"], record[name]))
-    if not lines:
-        return ""
-    points = [point for line in lines.values() for point in line]
-    right = max(x for x, _ in points) or 1
-    low, high = min(y for _, y in points), max(y for _, y in points)
-    if high == low:
-        low, high = low - 0.5 * abs(low or 1), high + 0.5 * abs(high or 1)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + x / right * (WIDTH - LEFT - 8)
-        return across, 24 + (high - y) / (high - low) * (HEIGHT - BOTTOM - 24)
-
-    drawn = [f"<text x='{LEFT}' y='14' font-weight='bold'>{html.escape(title)}</text>"]
-    for share in (0.0, 0.5, 1.0):
-        value = low + share * (high - low)
-        _, y = place(0, value)
-        drawn.append(
-            f"<line x1='{LEFT}' x2='{WIDTH - 8}' y1='{y:.1f}' y2='{y:.1f}' "
-            f"stroke='#e2e8f0'/><text x='{LEFT - 6}' y='{y + 4:.1f}' "
-            f"text-anchor='end'>{_short(value)}</text>"
-        )
-    drawn.append(
-        f"<text x='{WIDTH - 8}' y='{HEIGHT - 8}' text-anchor='end'>"
-        f"step {right:.0f}</text>"
-    )
-    legend = LEFT + 30 + LETTER * len(title)
-    for i, (name, line) in enumerate(lines.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in line))
-        drawn.append(
-            f"<polyline points='{path}' fill='none' stroke='{colour}' "
-            f"stroke-width='1.8'/>"
-        )
-        if len(line) < 20:
-            drawn += [
-                f"<circle cx='{x:.1f}' cy='{y:.1f}' r='2.5' fill='{colour}'/>"
-                for x, y in (place(*p) for p in line)
-            ]
-        drawn.append(
-            f"<text x='{legend}' y='14' style='fill:{colour}'>"
-            f"{html.escape(name)}</text>"
-        )
-        legend += 18 + LETTER * len(name)
-    return (
-        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}' "
-        f"role='img'>{''.join(drawn)}</svg>"
-    )
-
-
-def _short(value: float) -> str:
-    """6453.2 -> '6.45k': what fits beside an axis."""
-    return f"{value / 1000:.3g}k" if abs(value) >= 1000 else f"{value:.3g}"
+    return line_chart(title, lines) if lines else ""
 
 
 def _decodes(record: dict[str, Any]) -> str:

@@ -167,6 +167,7 @@ class _Window:
         values["targets_per_second"] = self._tokens / seconds
         values["steps_per_second"] = len(self._metrics) / seconds
         values["memory_gb"] = peak_memory() / 1e9
+        values["cpu_seconds"] = time.process_time()  # of this process
         return {**values, **source.report()}
 
 
