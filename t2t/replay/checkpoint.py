@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from t2t.replay import frames
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.columns import from_plain, plain
 from t2t.replay.service import ReplayError, Service, Stream
@@ -130,7 +131,7 @@ class Archive:
         meta = {**frozen.meta, "counts": {s: self._counts[s] for s in sorted(used)}}
         arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         path = self.folder / f"replay-{number:08d}.npz"
-        _write_then_rename(path, lambda file: np.savez(file, **arrays))
+        _write_then_rename(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         self._known = known
         self._delete_old()
         return number
@@ -303,7 +304,7 @@ class Archive:
 
 
 def _bytes(array: np.ndarray) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return frames.flat(np.ascontiguousarray(array))
 
 
 def _write_then_rename(path: Path, write: Any) -> None:

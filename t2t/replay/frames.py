@@ -86,7 +86,7 @@ def flat(array: np.ndarray) -> memoryview:
     """The bytes of a contiguous array, to be sent or received into."""
     if not array.size:
         return memoryview(b"")
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
 
 
 def describe(arrays: dict[str, np.ndarray]) -> list[Any]:

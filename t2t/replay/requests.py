@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import socket
+import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -258,7 +259,11 @@ def _reset(connection: Connection, meta: Meta) -> Reply:
 
 def _info(connection: Connection, meta: Meta) -> Reply:
     info = connection.loop.service.info(detail=bool(meta.get("detail")))
-    return frames.REPLY, {**info, "connections": len(connection.loop.connections)}, []
+    own = {
+        "connections": len(connection.loop.connections),
+        "cpu_seconds": time.process_time(),
+    }
+    return frames.REPLY, {**info, **own}, []
 
 
 def _look(connection: Connection, meta: Meta) -> Reply:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import collections
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,7 +76,7 @@ class _Ordered:
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Places, np.ndarray]:
         raise NotImplementedError("an ordered selector does not draw")
 
-    def _valid(self, entries: list[tuple[int, ...]]) -> np.ndarray:
+    def _valid(self, entries: Sequence[tuple[Any, ...]]) -> np.ndarray:
         """[·, 2] of (stamp, place) of the entries that are not stale."""
         stamps = self._stamps
         found = [e[-2:] for e in entries if stamps[e[-1]] == e[-2]]

@@ -19,17 +19,41 @@ import math
 import random
 import time
 import uuid
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from t2t.replay import columns, frames
-from t2t.replay.client import Client, Connection, ServerGone
+from t2t.replay.client import ServerGone
 from t2t.replay.columns import Signature
 from t2t.replay.service import DeadlinePassed, ReplayError
 
 SCALARS = (int, float, bool)
 MAX = math.nan  # on the wire: the greatest priority of the table so far
+
+
+class Line(Protocol):
+    """A connection to a server, or to a service in this process."""
+
+    def ask(self, operation: int, meta: dict[str, Any] | None = None) -> Any: ...
+
+    def send(
+        self, operation: int, meta: dict[str, Any], arrays: list[np.ndarray]
+    ) -> None: ...
+
+    def receive(self, *, timeout: float) -> Any: ...
+
+    def answered(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Lines(Protocol):
+    """What gives such connections: `client.Client`, `local.LocalClient`."""
+
+    address: str
+
+    def connect(self) -> Line: ...
 
 
 class _Message(NamedTuple):
@@ -55,7 +79,7 @@ class Writer:
 
     def __init__(
         self,
-        client: Client,
+        client: Lines,
         table: str,
         *,
         signature: Signature | None = None,
@@ -67,7 +91,7 @@ class Writer:
         self._client, self._table = client, table
         self._in_flight, self._timeout = in_flight, timeout
         self._name: str = before["name"]
-        self._connection: Connection | None = None
+        self._connection: Line | None = None
         self._signature: Signature = {}
         self._windows: dict[str, int] = {}
         self._waiting: collections.deque[_Message] = collections.deque()

@@ -52,7 +52,7 @@ def _problem_for(model: str) -> str:
 
 def _load(name: str, hparams: str = "") -> Config:
     return config_lib.load(
-        hparams_set=name, problem=_problem_for(MODELS[name]), hparams=hparams
+        hparams_set=name, problem=_problem_for(MODELS[name] or ""), hparams=hparams
     )
 
 

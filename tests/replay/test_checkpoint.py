@@ -60,6 +60,7 @@ def test_it_goes_on_exactly(tmp_path):
     Archive(tmp_path).restore(again)
     resumed = [Feeder(again, n) for n in range(2)]
     store, before = again.stores[0], service.stores[0]
+    assert store is not None and before is not None
     np.testing.assert_array_equal(store.references, before.references)
     assert sorted(store._free) == sorted(before._free)
     for expected, found in zip(

@@ -104,9 +104,7 @@ def test_every_step_gets_in_once_through_a_line_that_breaks(tmp_path):
             table.store.columns["step"][rows, 0],
         ]
         assert len(np.unique(np.stack(stamps), axis=1).T) == 900
-        assert server.service.stores[0].free == server.service.stores[0].slots - sum(
-            server.service.stores[0].references > 0
-        )
+        assert table.store.free == table.store.slots - sum(table.store.references > 0)
 
 
 def test_a_batch_is_what_was_written(tmp_path):

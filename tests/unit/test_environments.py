@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 from t2t import environments
-from t2t.environments import Environment, Interactive
+from t2t.environments import Environment, Environments, Interactive, Several
 from t2t.features import Feature
 
 LENGTH, PATIENCE = 4, 12
@@ -46,6 +46,9 @@ class CorridorProblem:
 
     def environment(self, split: str) -> Environment:
         return Corridor()
+
+    def environments(self, split: str, count: int, *, seed: int) -> Environments:
+        return Several(Corridor, count, seed=seed)
 
 
 def _run(problem: Interactive, action: int) -> tuple[float, bool, bool]:
