@@ -79,6 +79,7 @@ setup(
             "t2t-datagen = t2t.bin.datagen:main",
             "t2t-eval = t2t.bin.evaluator:main",
             "t2t-zoo = t2t.bin.zoo:main",
+            "t2t-replay = t2t.bin.replay:main",
         ]
     },
 )

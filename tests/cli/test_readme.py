@@ -35,6 +35,30 @@ def test_the_problem_of_fifteen_lines_trains(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+def test_the_environment_trains_and_plays(tmp_path: Path) -> None:
+    code = next(b for b in blocks("python") if "CartPoleOnIce" in b)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    mine, run = tmp_path / "mine", tmp_path / "run"
+    mine.mkdir()
+    (mine / "ice.py").write_text(code, encoding="utf-8")
+    command = next(line for line in README.splitlines() if "cart_pole_on_ice" in line)
+    words = command.replace("--t2t_usr_dir=mine", f"--t2t_usr_dir={mine}").split()
+    words[-1] = f"--output_dir={run}"
+    done = subprocess.run(
+        [sys.executable, "-m", "t2t.bin.trainer", *words[1:], "--train_steps=160"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    played = subprocess.run(
+        [sys.executable, "-m", "t2t.bin.decoder", f"--output_dir={run}",
+         "--episodes=3", f"--video={tmp_path / 'ice.gif'}"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert played.returncode == 0 and (tmp_path / "ice.gif").is_file(), played.stderr
+    total = float(re.findall(r"episode_return\t([0-9.]+)", played.stdout)[0])
+    assert total > 25  # what a pole without a policy stands for
+
+
 def test_the_tree_names_what_is_there() -> None:
     tree = next(b for b in blocks("") if "the house" in b)
     for line in tree.splitlines():
@@ -56,5 +80,5 @@ def test_every_name_of_the_zoo_exists() -> None:
     zoo = registry.Registry()
     for kind, flag in (("problem", "problem"), ("hparams_set", "hparams_set")):
         for name in re.findall(rf"--{flag}=([a-z0-9_]+)", README):
-            if name not in ("spell_backwards", "my_set"):
+            if name not in ("spell_backwards", "my_set", "cart_pole_on_ice"):
                 zoo.declaration(kind, name)
