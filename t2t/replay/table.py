@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -33,6 +33,16 @@ class Slice:
     stop: int | None = None
 
 
+class Hook(Protocol):
+    """Told of what happens to a table, on its thread; it must not wait.
+
+    `event` is 'insert', 'sample', 'update', 'delete' or 'reset'; `places` [N] says
+    which items, whose `table.keys`, `table.priorities` and so on may be read.
+    """
+
+    def __call__(self, event: str, table: Table, places: np.ndarray) -> None: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class TableConfig:
     """What a table is.
@@ -46,6 +56,7 @@ class TableConfig:
       limits: see `t2t.replay.limiter`.
       max_times_sampled: an item goes after so many samples; 0 for never.
       columns: {name in a batch: Slice}; all columns of the whole window by default.
+      hooks: see `Hook`.
     """
 
     name: str
@@ -57,6 +68,7 @@ class TableConfig:
     limits: Limits = dataclasses.field(default_factory=lambda: min_size(1))
     max_times_sampled: int = 0
     columns: dict[str, Slice] | None = None
+    hooks: tuple[Hook, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("window", "max_size"):
@@ -107,7 +119,6 @@ class Table:
         self.born = np.zeros(capacity, np.float64)  # seconds, monotonic
         self.max_priority = 1.0
         self.evicted = 0  # items removed because chunks ran out
-        self.hooks: list[Any] = []
         self._free = list(range(capacity))[::-1]
         self._lease = np.zeros(capacity, np.uint64)  # counts the items of each place
 
@@ -391,7 +402,7 @@ class Table:
         self.store.release(self.store.slots_of(self.rows[places]))
 
     def _tell(self, event: str, places: np.ndarray) -> None:
-        for hook in self.hooks:
+        for hook in self.config.hooks:
             hook(event, self, places)
 
 

@@ -19,6 +19,7 @@ import math
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ import numpy as np
 from t2t.replay import columns, frames
 from t2t.replay.client import ServerGone
 from t2t.replay.columns import Signature
+from t2t.replay.patterns import Pattern
 from t2t.replay.service import DeadlinePassed, ReplayError
 
 SCALARS = (int, float, bool)
@@ -74,6 +76,7 @@ class Writer:
       in_flight: messages that may wait for the limiter.
       timeout: seconds that a call may wait before `DeadlinePassed`; reconnecting
         counts, too.
+      patterns: items that the writer makes by itself.
       resume: the `state` of a writer whose stream a restored server knows.
     """
 
@@ -85,6 +88,7 @@ class Writer:
         signature: Signature | None = None,
         in_flight: int = 2,
         timeout: float = 60.0,
+        patterns: Sequence[Pattern] = (),
         resume: dict[str, Any] | None = None,
     ) -> None:
         before = resume or {"name": uuid.uuid4().hex, "sequence": 0, "steps": 0}
@@ -105,6 +109,8 @@ class Writer:
         self._chunk: dict[str, np.ndarray] = {}
         self._spare: list[dict[str, np.ndarray]] = []  # buffers to be filled again
         self._items: dict[str, list[tuple[int, int, float]]] = {}
+        # With the step at which each fitted last, -1 before.
+        self._patterns = {pattern: -1 for pattern in patterns}
         if signature is not None:
             self._begin(signature)
 
@@ -133,6 +139,8 @@ class Writer:
             self._chunk[name][self._count] = value
         self._count += 1
         self.steps += 1
+        if self._patterns:
+            self._match(step, end=False)
 
     def create_item(
         self, table: str, *, length: int = 1, priority: float | str = 1.0
@@ -165,6 +173,8 @@ class Writer:
 
     def end_episode(self) -> None:
         """The next step begins another episode; no item lies over both."""
+        if self._patterns and self.episode_steps:
+            self._match({}, end=True)
         self._episode = self.steps
 
     def flush(self) -> None:
@@ -217,6 +227,23 @@ class Writer:
             self._signature = {}
             raise
         self._chunk = self._buffers()
+
+    def _match(self, step: dict[str, Any], *, end: bool) -> None:
+        """Makes the items of the patterns that fit the step just appended."""
+        for pattern, last in self._patterns.items():
+            if pattern.at_end != end or pattern.length > self.episode_steps:
+                continue
+            facts = {
+                **step,
+                "step": self.episode_steps - 1,
+                "since": self.steps - 1 - last,
+                "end": int(end),
+            }
+            if pattern.fits(facts):
+                self._patterns[pattern] = self.steps - 1
+                self.create_item(
+                    pattern.table, length=pattern.length, priority=pattern.priority
+                )
 
     def _buffers(self) -> dict[str, np.ndarray]:
         if self._spare:
