@@ -60,6 +60,7 @@ def _store(
     max_steps: int = 0,
     writers: int = 64,
     folder: str | None = None,
+    packing: dict[str, str] | None = None,
 ) -> StoreConfig:
     if not tables:
         raise ValueError("store.tables names no table")
@@ -69,6 +70,7 @@ def _store(
         max_steps=max_steps,
         writers=writers,
         folder=Path(folder) if folder else None,
+        packing=packing,
     )
 
 

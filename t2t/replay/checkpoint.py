@@ -231,10 +231,10 @@ class Archive:
     def _write_segment(self, number: int, store: ChunkStore, slots: np.ndarray) -> None:
         def write(file: Any) -> None:
             for name, column in store.signature.items():
-                by_slot = store.by_slot(name)
                 at_once = max(1, BLOCK // max(1, store.steps * column.nbytes))
                 for start in range(0, len(slots), at_once):
-                    file.write(_bytes(by_slot[slots[start : start + at_once]]))
+                    part = store.read(name, slots[start : start + at_once])
+                    file.write(_bytes(part))
 
         path = self._segment(number)
         path.touch()  # takes the number
@@ -259,9 +259,8 @@ class Archive:
             for name, column in store.signature.items():
                 size = count * store.steps * column.nbytes
                 values = data[start : start + size].view(column.dtype)
-                by_slot = store.by_slot(name)
-                values = values.reshape(count, *by_slot.shape[1:])
-                by_slot[slots[chosen]] = values[rows[chosen, 3]]
+                values = values.reshape(count, store.steps, *column.shape)
+                store.write(name, slots[chosen], values[rows[chosen, 3]])
                 start += size
 
     def _restore_tables(

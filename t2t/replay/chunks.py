@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from t2t.replay.columns import Signature, allocate, ordered
+from t2t.replay.packing import PackedColumn
 
 
 class OutOfSlots(RuntimeError):
@@ -28,6 +29,8 @@ class ChunkStore:
       slots: chunks that the store can hold.
       steps: K, steps of a chunk.
       folder: where columns are kept as files; in memory by default.
+      packing: {column: how it is packed}, see `t2t.replay.packing`; the others are
+        arrays.
     """
 
     def __init__(
@@ -37,11 +40,22 @@ class ChunkStore:
         slots: int,
         steps: int,
         folder: Path | None = None,
+        packing: dict[str, str] | None = None,
     ) -> None:
         self.signature, self.slots, self.steps = ordered(signature), slots, steps
+        unknown = [name for name in packing or {} if name not in signature]
+        if unknown:
+            raise ValueError(
+                f"packing names {unknown[0]!r}, but a step has {', '.join(signature)}"
+            )
+        self.packed = {
+            name: PackedColumn(how, slots, steps, *signature[name])
+            for name, how in (packing or {}).items()
+        }
         self.columns = {
             name: allocate(slots * steps, column, name=name, folder=folder)
             for name, column in self.signature.items()
+            if name not in self.packed
         }
         self.references = np.zeros(slots, np.int64)
         # Counts leases: a reader that gathers on its own sees what has changed.
@@ -55,7 +69,8 @@ class ChunkStore:
     @property
     def nbytes(self) -> int:
         """That the columns take."""
-        return sum(column.nbytes for column in self.columns.values())
+        packed = sum(column.nbytes for column in self.packed.values())
+        return packed + sum(column.nbytes for column in self.columns.values())
 
     def lease(self) -> int:
         """A slot to fill, with one reference, the writer's.
@@ -71,12 +86,36 @@ class ChunkStore:
         return slot
 
     def views(self, slot: int, count: int) -> dict[str, np.ndarray]:
-        """The first `count` steps of a leased slot, to be written into."""
-        start = slot * self.steps
-        return {n: column[start : start + count] for n, column in self.columns.items()}
+        """The first `count` steps of a leased slot, to be written into, then sealed."""
+        rows = slice(slot * self.steps, slot * self.steps + count)
+        return {
+            name: self.packed[name].view(slot)[:count]
+            if name in self.packed
+            else self.columns[name][rows]
+            for name in self.signature
+        }
 
-    def by_slot(self, name: str) -> np.ndarray:
-        """A column as [slots, K, …]."""
+    def seal(self, slot: int) -> None:
+        """A slot has been filled; it will not change any more."""
+        for column in self.packed.values():
+            column.seal(slot)
+
+    def read(self, name: str, slots: np.ndarray) -> np.ndarray:
+        """Whole chunks of a column, [N] -> [N, K, …]."""
+        if name in self.packed:
+            return np.stack([self.packed[name].get(slot) for slot in slots.tolist()])
+        return self._by_slot(name)[slots]
+
+    def write(self, name: str, slots: np.ndarray, values: np.ndarray) -> None:
+        """Puts whole chunks [N, K, …] where they were in another store."""
+        if name not in self.packed:
+            self._by_slot(name)[slots] = values
+            return
+        for slot, chunk in zip(slots.tolist(), values, strict=True):
+            self.packed[name].put(slot, chunk)
+
+    def _by_slot(self, name: str) -> np.ndarray:
+        """An array column as [slots, K, …]."""
         column = self.columns[name]
         return column.reshape(self.slots, self.steps, *column.shape[1:])
 
@@ -105,8 +144,11 @@ class ChunkStore:
     def release(self, slots: np.ndarray) -> None:
         """Takes a reference for each entry; slots without any become free."""
         np.subtract.at(self.references, slots, 1)
-        gone = np.unique(slots[self.references[slots] == 0])
-        self._free.extend(gone.tolist())
+        gone = np.unique(slots[self.references[slots] == 0]).tolist()
+        self._free.extend(gone)
+        for column in self.packed.values():
+            for slot in gone:
+                column.drop(slot)
 
     def slots_of(self, rows: np.ndarray) -> np.ndarray:
         """Each slot that a window touches, once a window; rows [N, T] -> [·].
@@ -120,4 +162,6 @@ class ChunkStore:
 
     def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
         """rows [N, T] of a column -> [N, T, …]."""
+        if name in self.packed:
+            return self.packed[name].gather(rows // self.steps, rows % self.steps)
         return np.take(self.columns[name], rows, axis=0, mode="clip")

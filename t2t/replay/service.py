@@ -46,6 +46,7 @@ class StoreConfig:
         they run out the remover of the largest table makes room.
       writers: that may hold unfinished chunks at the same time.
       folder: for columns on disk, see `t2t.replay.columns.allocate`.
+      packing: {column: how it is packed}, see `t2t.replay.packing`.
     """
 
     tables: tuple[TableConfig, ...]
@@ -54,6 +55,7 @@ class StoreConfig:
     max_steps: int = 0
     writers: int = 64
     folder: Path | None = None
+    packing: dict[str, str] | None = None
 
     @property
     def slots(self) -> int:
@@ -250,6 +252,7 @@ class Service:
 
     def commit(self, stream: Stream, slot: int, count: int) -> None:
         """A leased slot has been filled with the stream's next `count` steps."""
+        self._store(stream).seal(slot)
         stream.chunks.append((stream.steps, count, slot))
         stream.steps += count
         stream.chunk_taken = True
@@ -394,6 +397,7 @@ class Service:
             slots=config.slots,
             steps=config.chunk_steps,
             folder=config.folder,
+            packing=config.packing,
         )
         for table in config.tables:
             seed = self.seed + len(self.tables)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from test_service import SIGNATURE, Feeder, one, sample
@@ -12,15 +14,20 @@ from t2t.replay.service import ReplayError, Service, StoreConfig
 from t2t.replay.table import TableConfig
 
 
-def service_of(max_size: int = 20, slots: int = 40) -> Service:
+def service_of(max_size: int = 20, slots: int = 40, **kwargs: Any) -> Service:
     tables = tuple(
         TableConfig(name, 3, max_size, sampler=name, remover=remover)
         for name, remover in zip(SELECTORS, reversed(SELECTORS), strict=True)
     )
     return Service(
-        [StoreConfig(tables, SIGNATURE, chunk_steps=2, max_steps=2 * slots, writers=2)],
+        [
+            StoreConfig(
+                tables, SIGNATURE, chunk_steps=2, max_steps=2 * slots, writers=2,
+                **kwargs,
+            )
+        ],
         seed=3,
-    )
+    )  # fmt: skip
 
 
 def fill(service: Service, feeders: list[Feeder], turns: range) -> None:
@@ -51,12 +58,18 @@ def later(service: Service, feeders: list[Feeder]) -> list[np.ndarray]:
     return found
 
 
-def test_it_goes_on_exactly(tmp_path):
-    service = service_of()
+@pytest.mark.parametrize("kept", ["memory", "disk", "packed"])
+def test_it_goes_on_exactly(tmp_path, kept):
+    kwargs: dict[str, Any] = {"packing": {"step": "zstd"}} if kept == "packed" else {}
+    first, second = (
+        {"folder": tmp_path / f"columns{i}"} if kept == "disk" else kwargs
+        for i in range(2)
+    )
+    service = service_of(**first)
     feeders = [Feeder(service, n) for n in range(2)]
     fill(service, feeders, range(60))
     save(service, Archive(tmp_path))
-    again = service_of()
+    again = service_of(**second)
     Archive(tmp_path).restore(again)
     resumed = [Feeder(again, n) for n in range(2)]
     store, before = again.stores[0], service.stores[0]

@@ -70,6 +70,8 @@ def sample(service: Service, table: str, n: int, timeout: float = 0.0) -> Any:
 class Against(RuleBasedStateMachine):
     """Three tables over one store; what is sampled is what was written."""
 
+    packing: dict[str, str] | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self.service = service_of(
@@ -78,6 +80,7 @@ class Against(RuleBasedStateMachine):
             TableConfig("any", 2, 6, sampler="prioritized", remover="uniform"),
             max_steps=60,
             writers=4,
+            packing=self.packing,
         )
         self.feeders = [Feeder(self.service, n) for n in range(2)]
         # table -> key -> (writer, end, length, priority)
@@ -178,6 +181,14 @@ class Against(RuleBasedStateMachine):
         return int(found.keys[found.occupied()[-1]])
 
 
+class Packed(Against):
+    """The same with a column that is kept compressed."""
+
+    packing = {"step": "delta+lz4"}
+
+
+TestPacked = Packed.TestCase
+TestPacked.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 TestAgainst = Against.TestCase
 TestAgainst.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
