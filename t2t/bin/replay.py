@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
+import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,6 +31,7 @@ command = Command(
 )
 command.string("config", None, "serve: the tables, in gin; see README")
 command.many("listen", "serve: a socket's path or HOST:PORT; more than once for more")
+command.boolean("shared", False, "serve: clients of this host use the tables' memory")
 command.string("secret_file", None, "a file with the secret that TCP clients know")
 command.string("checkpoint_dir", None, "serve: where checkpoints go")
 command.number("checkpoint_seconds", 0.0, "serve: write one so often; 0 never")
@@ -78,7 +84,11 @@ def _serve(flags: dict[str, Any]) -> None:
     tcp = [place for place in places if not isinstance(place, str)]
     if len(unix) > 1 or len(tcp) > 1:
         raise UsageError("--listen: one socket's path and one HOST:PORT at most")
-    service = Service(stores(flags["config"]))
+    configs = stores(flags["config"])
+    memory = _memory(flags) if flags["shared"] else None
+    if memory is not None:
+        configs = [dataclasses.replace(c, folder=memory, shared=True) for c in configs]
+    service = Service(configs)
     archive = Archive(flags["checkpoint_dir"]) if flags["checkpoint_dir"] else None
     if flags["restore"]:
         assert archive is not None
@@ -96,7 +106,23 @@ def _serve(flags: dict[str, Any]) -> None:
         file=sys.stderr,
         flush=True,
     )
-    _until_stopped(server, flags["checkpoint_seconds"])
+    try:
+        _until_stopped(server, flags["checkpoint_seconds"])
+    finally:
+        if memory is not None:
+            shutil.rmtree(memory, ignore_errors=True)
+
+
+def _memory(flags: dict[str, Any]) -> Path:
+    """An empty folder in memory, of the same name for the same address: what a
+    server that was killed left there goes."""
+    name = hashlib.sha256(" ".join(flags["listen"]).encode()).hexdigest()[:16]
+    memory = Path("/dev/shm")
+    root = memory if memory.is_dir() else Path(tempfile.gettempdir())
+    folder = root / f"t2t-replay-{os.getuid()}-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _until_stopped(server: Any, period: float) -> None:

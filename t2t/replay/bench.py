@@ -59,22 +59,35 @@ def game_step(number: int) -> dict[str, Any]:
     }
 
 
-def _run_server(path: str, window: int, max_size: int, chunk: int) -> None:
+def _run_server(
+    path: str, window: int, max_size: int, chunk: int, memory: Path | None
+) -> None:
     table = TableConfig(
         "t", window, max_size, sampler="prioritized", remover="fifo", exponent=0.6
     )
-    Server(Service([StoreConfig((table,), chunk_steps=chunk)]), unix=path).run()
+    store = StoreConfig(
+        (table,), chunk_steps=chunk, folder=memory, shared=memory is not None
+    )
+    Server(Service([store]), unix=path).run()
 
 
 @contextmanager
 def server(
-    *, window: int = WINDOW, max_size: int = MAX_SIZE, chunk: int = CHUNK
+    *,
+    window: int = WINDOW,
+    max_size: int = MAX_SIZE,
+    chunk: int = CHUNK,
+    shared: bool = False,
 ) -> Iterator[Client]:
-    """A client of a server in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="t2t-") as folder:
+    """A client of a server in a process of its own; `shared` memory or not."""
+    root = "/dev/shm" if shared and Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="t2t-", dir=root) as folder:
         path = str(Path(folder) / "s")
+        memory = Path(folder) / "memory" if shared else None
         process = multiprocessing.get_context("spawn").Process(
-            target=_run_server, args=(path, window, max_size, chunk), daemon=True
+            target=_run_server,
+            args=(path, window, max_size, chunk, memory),
+            daemon=True,
         )
         process.start()
         client = wait_for(path, timeout=60.0)
@@ -131,9 +144,9 @@ def insert_by(client: Client, items: int, writers: int) -> int:
     return items // writers * writers
 
 
-def costs(items: int = 40_000) -> dict[str, Cost]:
+def costs(items: int = 40_000, *, shared: bool = False) -> dict[str, Cost]:
     """{what: its cost}, one server for all."""
-    with server() as client:
+    with server(shared=shared) as client:
         insert(client, 2_000)  # pages are touched, code is warm
         return {
             "insert": measure(client, lambda: insert(client, items)),
@@ -149,11 +162,14 @@ def table(items: int = 40_000) -> str:
     """The costs as a table to print."""
     lines = [
         "84 x 84 bytes a step, items of 5 steps, batches of 64, a server process",
-        f"{'':18} {'CPU-us an item':>15} {'server':>7} {'client':>7} {'items/s':>9}",
+        f"{'':33} {'CPU-us an item':>15} {'server':>7} {'client':>7} {'items/s':>9}",
     ]
-    for name, cost in costs(items).items():
-        server, client = (x / cost.items * 1e6 for x in (cost.server, cost.client))
-        lines.append(
-            f"{name:18} {cost.each:15.1f} {server:7.1f} {client:7.1f} {cost.rate:9,.0f}"
-        )
+    for way, shared in (("socket", False), ("shared memory", True)):
+        for name, cost in costs(items, shared=shared).items():
+            sides = (x / cost.items * 1e6 for x in (cost.server, cost.client))
+            server_us, client_us = sides
+            lines.append(
+                f"{way:14} {name:18} {cost.each:15.1f} {server_us:7.1f} "
+                f"{client_us:7.1f} {cost.rate:9,.0f}"
+            )
     return "\n".join(lines)

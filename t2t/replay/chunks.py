@@ -21,6 +21,11 @@ class OutOfSlots(RuntimeError):
     """All chunks are referenced: items must go before a new one can come."""
 
 
+def path_of(folder: Path, name: str, signature: Signature) -> Path:
+    """Of a column's file: by number, as a name may be anything."""
+    return folder / f"{list(signature).index(name):03d}.column"
+
+
 class ChunkStore:
     """Preallocated chunks of one signature, with reference counts.
 
@@ -29,6 +34,7 @@ class ChunkStore:
       slots: chunks that the store can hold.
       steps: K, steps of a chunk.
       folder: where columns are kept as files; in memory by default.
+      shared: the folder is in memory, for other processes to look into.
       packing: {column: how it is packed}, see `t2t.replay.packing`; the others are
         arrays.
     """
@@ -40,8 +46,10 @@ class ChunkStore:
         slots: int,
         steps: int,
         folder: Path | None = None,
+        shared: bool = False,
         packing: dict[str, str] | None = None,
     ) -> None:
+        self.folder, self.shared = folder, shared
         self.signature, self.slots, self.steps = ordered(signature), slots, steps
         unknown = [name for name in packing or {} if name not in signature]
         if unknown:
@@ -52,8 +60,15 @@ class ChunkStore:
             name: PackedColumn(how, slots, steps, *signature[name])
             for name, how in (packing or {}).items()
         }
+        if shared and (folder is None or self.packed):
+            raise ValueError("shared columns need a folder, and cannot be packed")
         self.columns = {
-            name: allocate(slots * steps, column, name=name, folder=folder)
+            name: allocate(
+                slots * steps,
+                column,
+                path=None if folder is None else path_of(folder, name, self.signature),
+                touch=shared or folder is None,
+            )
             for name, column in self.signature.items()
             if name not in self.packed
         }

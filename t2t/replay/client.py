@@ -277,7 +277,9 @@ class Client:
 def sampled(meta: dict[str, Any], receive: Receive) -> Sampled:
     """The sample in an answer."""
     known = receive.arrays(meta["known"], _size(meta["known"]))
-    return Sampled(**known, size=meta["size"], data=receive.arrays(meta["data"]))
+    rows = known.pop("rows", np.zeros((0, 0), np.int64))
+    data = receive.arrays(meta["data"])
+    return Sampled(**known, size=meta["size"], data=data, rows=rows)
 
 
 def _size(described: list[Any]) -> int:

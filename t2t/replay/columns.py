@@ -85,22 +85,31 @@ def check_step(step: dict[str, Any], signature: Signature) -> dict[str, np.ndarr
 
 
 def allocate(
-    rows: int, column: Column, *, name: str = "", folder: Path | None = None
+    rows: int, column: Column, *, path: Path | None = None, touch: bool = True
 ) -> np.ndarray:
-    """[rows, *shape], page-aligned and touched; in `folder/name` when given.
+    """[rows, *shape], page-aligned; in a file when `path` is given.
 
-    A first write into an untouched page costs twenty times a later one, so all
-    pages are touched here. A file lets the kernel write cold pages to disk.
+    A first write into an untouched page costs twenty times a later one, so `touch`
+    writes to all of them. A file lets the kernel write cold pages to disk, and lets
+    other processes see them.
     """
     size = max(1, rows * column.nbytes)
-    if folder is None:
+    if path is None:
         memory = mmap.mmap(-1, size)
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / f"{name}.column", "w+b") as file:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(path, "w+b") as file:
             file.truncate(size)
             memory = mmap.mmap(file.fileno(), size)
     array = np.frombuffer(memory, np.uint8, rows * column.nbytes)
-    if folder is None:
+    if touch:
         array.fill(0)
+    return array.view(column.dtype).reshape(rows, *column.shape)
+
+
+def attach(path: Path, rows: int, column: Column) -> np.ndarray:
+    """The same rows, in another process than the one that allocated them."""
+    with open(path, "r+b") as file:
+        memory = mmap.mmap(file.fileno(), max(1, rows * column.nbytes))
+    array = np.frombuffer(memory, np.uint8, rows * column.nbytes)
     return array.view(column.dtype).reshape(rows, *column.shape)

@@ -109,7 +109,7 @@ class LocalConnection:
             self._stream = self._service.open_stream(
                 self._writer, meta["table"], signature
             )
-            return self._service.welcome(self._stream), None
+            return {**self._service.welcome(self._stream), "shared": None}, None
 
     def send(
         self, operation: int, meta: dict[str, Any], arrays: list[np.ndarray]

@@ -28,6 +28,7 @@ MOST_ITEMS = 1 << 20  # of one request
 MOST_PUBLISHED = 1 << 32  # bytes of one notice
 MOST_NOTICES = 10_000
 MOST_LOOKED_AT = 1000
+MOST_GRANTED = 16  # slots that a writer may fill at a time, in shared memory
 LONGEST_WAIT = 3600.0  # seconds
 READ, WRITE, ANSWER = "read", "write", "answer"  # what a generator waits for
 
@@ -110,7 +111,10 @@ def _open(connection: Connection, meta: Meta) -> Reply:
         steps=int(meta.get("steps", 0)),
     )
     connection.writer = writer
-    return frames.REPLY, service.welcome(connection.stream), []
+    wanted = min(int(meta.get("slots", 0)), MOST_GRANTED)
+    granted = [service.grant(connection.stream) for _ in range(wanted)]
+    slots = [slot for slot in granted if slot is not None]
+    return frames.REPLY, {**service.welcome(connection.stream), "slots": slots}, []
 
 
 def _append(connection: Connection, meta: Meta, size: int) -> Steps:
@@ -126,16 +130,27 @@ def _append(connection: Connection, meta: Meta, size: int) -> Steps:
     per_step = sum(c.nbytes for c in store.signature.values())
     if not (0 <= steps <= store.steps and 0 <= count <= MOST_ITEMS):
         raise BadFrame(f"{steps} steps and {count} items in one message")
+    slot = meta.get("slot")
+    if slot is not None:
+        if slot not in stream.granted:
+            raise BadFrame(f"slot {slot} was not granted to this writer")
+        per_step = 0  # the steps are in shared memory
     if size != steps * per_step + count * 24 or any(n < 0 for _, n in names):
         raise BadFrame(f"{size} bytes are not {steps} steps and {count} items")
     if sequence > stream.sequence + 1:
         raise BadFrame(f"message {sequence} after {stream.sequence}: one is missing")
     known = sequence <= stream.sequence
+    if slot is not None:
+        stream.granted.remove(slot)
     if known or stream.chunk_taken or not steps:
         yield from connection.read(steps * per_step)
+        if slot is not None:
+            service.give_back(stream, slot)
+    elif slot is not None:
+        service.commit(stream, slot, steps)
     else:
         try:
-            slot = service.lease(stream)
+            slot = yield from _lease(connection, stream)
         except OutOfSlots:
             yield from connection.read(size)
             raise
@@ -151,7 +166,22 @@ def _append(connection: Connection, meta: Meta, size: int) -> Steps:
         service.insert(stream, items, lambda _: connection.answered(True))
         while connection.answer is None:
             yield ANSWER
-    return frames.REPLY, {"sequence": sequence}, []
+    reply = {"sequence": sequence}
+    if slot is not None:
+        reply["slot"] = service.grant(stream)
+    return frames.REPLY, reply, []
+
+
+def _lease(connection: Connection, stream: Stream) -> Steps:
+    """A slot; waits for one while clients gather from those that they pinned."""
+    while True:
+        try:
+            return connection.loop.service.lease(stream)
+        except OutOfSlots:
+            if not connection.loop.pins:
+                raise
+            connection.loop.starved.append(connection)
+            yield ANSWER
 
 
 def _fill(connection: Connection, stream: Stream, slot: int, steps: int) -> Steps:
@@ -174,23 +204,31 @@ def _sample(connection: Connection, meta: Meta, size: int) -> Steps:
     n, timeout = int(meta["n"]), float(meta["timeout"])
     if not 0 < n <= MOST_ITEMS:
         raise ReplayError(f"a sample is of 1 to {MOST_ITEMS} items, not {n}")
+    for _ in range(int(meta.get("gathered", 0))):
+        connection.unpin()
+    shared = bool(meta.get("shared"))
     connection.answer, connection.parked = None, connection.answered
     connection.loop.service.sample(
         str(meta["table"]),
         n,
         timeout=max(0.0, min(timeout, LONGEST_WAIT)),
         done=connection.parked,
+        gather=not shared,
     )
     while connection.answer is None:
         yield ANSWER
     connection.parked = None
     if isinstance(connection.answer, Exception):
         raise connection.answer
+    if shared:
+        connection.pin(str(meta["table"]), connection.answer.rows)
     return _sampled_reply(connection.answer)
 
 
 def _sampled_reply(sampled: Sampled) -> Reply:
     known = {name: getattr(sampled, name) for name in Sampled._fields[:6]}
+    if not sampled.data:
+        known["rows"] = sampled.rows
     meta = {
         "size": sampled.size,
         "known": frames.describe(known),
@@ -266,6 +304,15 @@ def _info(connection: Connection, meta: Meta) -> Reply:
     return frames.REPLY, {**info, **own}, []
 
 
+def _map(connection: Connection, meta: Meta) -> Reply:
+    """Where a client on this host finds a table's columns."""
+    service = connection.loop.service
+    table = service.table(str(meta["table"]))
+    mapping = service.mapping(service.stores.index(table.store))
+    slices = {n: [s.column, s.start, s.stop] for n, s in table.columns.items()}
+    return frames.REPLY, {"shared": mapping, "columns": slices}, []
+
+
 def _look(connection: Connection, meta: Meta) -> Reply:
     n = int(meta["n"])
     if not 0 < n <= MOST_LOOKED_AT:
@@ -300,6 +347,7 @@ PLAIN: dict[int, Callable[[Connection, Meta], Reply]] = {
     frames.CLOSE: _close_stream,
     frames.FETCH: _fetch,
     frames.LOOK: _look,
+    frames.MAP: _map,
 }
 WITH_DATA: dict[int, Callable[[Connection, Meta, int], Steps]] = {
     frames.APPEND: _append,

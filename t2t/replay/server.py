@@ -21,7 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from t2t.replay.checkpoint import Archive, freeze
+from t2t.replay.chunks import ChunkStore
 from t2t.replay.frames import Buffer
 from t2t.replay.requests import ANSWER, READ, WRITE, Notice, Steps, serve
 from t2t.replay.service import ReplayError, Service, Stream
@@ -48,6 +51,9 @@ class Connection:
         self.stream: Stream | None = None
         self.parked: Any = None  # the callback of a parked sample
         self._turn = 0
+        self._pinned: collections.deque[tuple[ChunkStore, np.ndarray]] = (
+            collections.deque()
+        )
         self.steps = serve(self)
 
     def resume(self) -> None:
@@ -131,10 +137,29 @@ class Connection:
         if self.waits == ANSWER and not self.closed:
             self.loop.ready.append(self)
 
+    def pin(self, table: str, rows: np.ndarray) -> None:
+        """Keeps the chunks of a sample that the client gathers by itself."""
+        store = self.loop.service.table(table).store
+        slots = store.slots_of(rows)
+        store.retain(slots)
+        self._pinned.append((store, slots))
+        self.loop.pins += 1
+
+    def unpin(self) -> None:
+        """The client has gathered its oldest sample."""
+        if self._pinned:
+            store, slots = self._pinned.popleft()
+            store.release(slots)
+            self.loop.pins -= 1
+            self.loop.ready.extend(self.loop.starved)
+            self.loop.starved.clear()
+
     def close(self) -> None:
         if self.closed:
             return
         self.closed = True
+        while self._pinned:
+            self.unpin()
         self.steps.close()
         self.loop.forget(self)
         self.socket.close()
@@ -164,6 +189,8 @@ class Server:
         self._writing: threading.Thread | None = None
         self.ready: collections.deque[Connection] = collections.deque()
         self.connections: set[Connection] = set()
+        self.pins = 0  # samples that clients have yet to gather
+        self.starved: list[Connection] = []  # wait for a slot
         self.board: dict[str, Notice] = {}
         self._calls: collections.deque[tuple[Callable[[], Any], Any]] = (
             collections.deque()

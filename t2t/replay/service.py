@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from t2t.replay import columns
 from t2t.replay.chunks import ChunkStore, OutOfSlots
 from t2t.replay.columns import Signature
 from t2t.replay.table import Sampled, Table, TableConfig, join
@@ -46,6 +47,7 @@ class StoreConfig:
         they run out the remover of the largest table makes room.
       writers: that may hold unfinished chunks at the same time.
       folder: for columns on disk, see `t2t.replay.columns.allocate`.
+      shared: the folder is in memory; clients on this host write and read there.
       packing: {column: how it is packed}, see `t2t.replay.packing`.
     """
 
@@ -55,6 +57,7 @@ class StoreConfig:
     max_steps: int = 0
     writers: int = 64
     folder: Path | None = None
+    shared: bool = False
     packing: dict[str, str] | None = None
 
     @property
@@ -62,6 +65,8 @@ class StoreConfig:
         steps = self.max_steps or max(table.max_size for table in self.tables)
         longest = max(table.window for table in self.tables)
         held = -(-longest // self.chunk_steps) + 1
+        if self.shared:
+            held += 4  # that a writer fills, or that a sampler gathers from
         return -(-steps // self.chunk_steps) + self.writers * held
 
 
@@ -78,6 +83,8 @@ class Stream:
     chunks: collections.deque[tuple[int, int, int]] = dataclasses.field(
         default_factory=collections.deque
     )
+    # Slots that its writer fills in shared memory.
+    granted: list[int] = dataclasses.field(default_factory=list)
     connected: bool = True
     seen: float = 0.0  # when it was last connected
     lost: int = 0  # the first step that did not go with a server
@@ -133,6 +140,7 @@ class _Sample:
     wanted: int
     deadline: float  # monotonic seconds
     done: Done
+    gather: bool = True
     parts: list[Sampled] = dataclasses.field(default_factory=list)
 
 
@@ -219,18 +227,33 @@ class Service:
             "sequence": stream.sequence,
             "chunk_steps": config.chunk_steps,
             "windows": {table.name: table.window for table in config.tables},
+            "shared": self.mapping(stream.store),
+        }
+
+    def mapping(self, index: int) -> dict[str, Any] | None:
+        """Where a client on this host finds a store's columns, as JSON holds it."""
+        store = self.stores[index]
+        if store is None or not store.shared:
+            return None
+        return {
+            "folder": str(store.folder),
+            "slots": store.slots,
+            "steps": store.steps,
+            "signature": columns.plain(store.signature),
         }
 
     def close_stream(self, writer: str) -> None:
         """The writer is done: nothing more will come."""
         stream = self.streams.pop(writer, None)
         if stream is not None:
+            self._take_back(stream)
             self._forget(stream, keep=0)
 
     def lose_stream(self, writer: str) -> None:
         """The connection of a writer has gone; it may come back."""
         if stream := self.streams.get(writer):
             self._drop(stream)
+            self._take_back(stream)
             stream.connected, stream.seen = False, time.monotonic()
 
     def lease(self, stream: Stream) -> int:
@@ -258,6 +281,17 @@ class Service:
         stream.chunk_taken = True
         longest = max(t.window for t in self.configs[stream.store].tables)
         self._forget(stream, keep=longest + self._store(stream).steps)
+
+    def grant(self, stream: Stream) -> int | None:
+        """A slot that the writer may fill in shared memory; None when there is none."""
+        if not self._store(stream).shared:
+            return None
+        try:
+            slot = self.lease(stream)
+        except OutOfSlots:
+            return None
+        stream.granted.append(slot)
+        return slot
 
     def give_back(self, stream: Stream, slot: int) -> None:
         """A leased slot that was not filled after all."""
@@ -288,14 +322,16 @@ class Service:
 
     # -- samplers --------------------------------------------------------------------
 
-    def sample(self, table: str, n: int, *, timeout: float, done: Done) -> None:
+    def sample(
+        self, table: str, n: int, *, timeout: float, done: Done, gather: bool = True
+    ) -> None:
         """done(Sampled of n items), or of fewer when only so many came in time, or
-        done(DeadlinePassed) when none did."""
+        done(DeadlinePassed) when none did; without `gather` their rows only."""
         self._known(table)
         if n < 1:
             raise ReplayError(f"a sample is of at least 1 item, not {n}")
         deadline = time.monotonic() + timeout
-        self._samples[table].append(_Sample(n, deadline, done))
+        self._samples[table].append(_Sample(n, deadline, done, gather))
         self._settle(table)
 
     def cancel(self, done: Done) -> None:
@@ -396,7 +432,8 @@ class Service:
             signature,
             slots=config.slots,
             steps=config.chunk_steps,
-            folder=config.folder,
+            folder=config.folder and config.folder / str(index),
+            shared=config.shared,
             packing=config.packing,
         )
         for table in config.tables:
@@ -404,6 +441,12 @@ class Service:
             self.tables[table.name] = Table(table, store, seed=seed)
         self.stores[index] = store
         return store
+
+    def _take_back(self, stream: Stream) -> None:
+        """The writer fills no slot any more: it is gone, or has let go."""
+        if stream.granted:
+            self._store(stream).release(np.array(stream.granted))
+            stream.granted = []
 
     def _drop(self, stream: Stream) -> None:
         """Forgets a parked message, which the writer will send again from `begun`."""
@@ -501,7 +544,7 @@ class Service:
         granted = table.limiter.may_sample(request.wanted, table.size)
         if not granted:
             return False
-        part = table.sample(granted)
+        part = table.sample(granted, gather=request.gather)
         request.parts.append(part)
         request.wanted -= len(part.keys)
         if not request.wanted:

@@ -94,7 +94,8 @@ class Sampled(NamedTuple):
     ages: np.ndarray  # int64 [N]: items inserted since
     lengths: np.ndarray  # int64 [N]: steps of the window, at most T
     size: int  # items of the table
-    data: dict[str, np.ndarray]  # [N, T, …] by batch column
+    data: dict[str, np.ndarray]  # [N, T, …] by batch column; empty when not gathered
+    rows: np.ndarray  # int64 [N, T], of the store
 
 
 class Table:
@@ -148,7 +149,7 @@ class Table:
             keys[part] = self._insert(rows[part], lengths[part], priorities[part])
         return keys
 
-    def sample(self, n: int) -> Sampled:
+    def sample(self, n: int, *, gather: bool = True) -> Sampled:
         """n items that the limiter has allowed, gathered; fewer when items run out.
 
         With `max_times_sampled` items may go while sampling goes on, and it ends
@@ -156,15 +157,16 @@ class Table:
         """
         most = self.config.max_times_sampled
         if not most:
-            return self._sampled(*self._draw(n))
+            return self._sampled(*self._draw(n), gather)
         if self.sampler.ordered:
             usable = self.size - self.config.limits.min_size + 1
             places = self.sampler.first(min(n, usable))
             places = np.repeat(places, most - self.times_sampled[places])[:n]
-            return self._sampled(places, np.ones(len(places)))
+            return self._sampled(places, np.ones(len(places)), gather)
         parts = []
         for place, chance in draws(self.sampler, n, self.rng):
-            parts.append(self._sampled(np.array([place]), np.array([chance])))
+            one = np.array([place]), np.array([chance])
+            parts.append(self._sampled(*one, gather))
             if self.size < self.config.limits.min_size:
                 break
         return join(parts)
@@ -351,16 +353,20 @@ class Table:
             "times_sampled": np.quantile(self.times_sampled[places], marks).tolist(),
         }
 
-    def _sampled(self, places: np.ndarray, chances: np.ndarray) -> Sampled:
+    def _sampled(
+        self, places: np.ndarray, chances: np.ndarray, gather: bool
+    ) -> Sampled:
         np.add.at(self.times_sampled, places, 1)
         self.limiter.samples += len(places)
-        sampled = self._shown(places, chances)
+        sampled = self._shown(places, chances, gather=gather)
         self._tell("sample", places)
         if limit := self.config.max_times_sampled:
             self._remove(np.unique(places[self.times_sampled[places] >= limit]))
         return sampled
 
-    def _shown(self, places: np.ndarray, chances: np.ndarray) -> Sampled:
+    def _shown(
+        self, places: np.ndarray, chances: np.ndarray, *, gather: bool = True
+    ) -> Sampled:
         rows = self.rows[places]
         return Sampled(
             keys=self.keys[places],
@@ -373,7 +379,9 @@ class Table:
             data={
                 name: self.store.gather(s.column, rows[:, s.start : s.stop])
                 for name, s in self.columns.items()
+                if gather
             },
+            rows=rows,
         )
 
     def _places(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -414,7 +422,8 @@ def join(parts: list[Sampled]) -> Sampled:
     arrays = [
         np.concatenate(values) for values in zip(*(p[:6] for p in parts), strict=True)
     ]
-    return Sampled(*arrays, size=parts[-1].size, data=data)
+    rows = np.concatenate([part.rows for part in parts])
+    return Sampled(*arrays, size=parts[-1].size, data=data, rows=rows)
 
 
 def _columns(config: TableConfig, store: ChunkStore) -> dict[str, Slice]:

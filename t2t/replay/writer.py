@@ -29,6 +29,7 @@ from t2t.replay.client import ServerGone
 from t2t.replay.columns import Signature
 from t2t.replay.patterns import Pattern
 from t2t.replay.service import DeadlinePassed, ReplayError
+from t2t.replay.shared import Mapping, attached
 
 SCALARS = (int, float, bool)
 MAX = math.nan  # on the wire: the greatest priority of the table so far
@@ -63,7 +64,9 @@ class _Message(NamedTuple):
 
     sequence: int
     meta: dict[str, Any]
-    arrays: list[np.ndarray]
+    columns: list[np.ndarray]
+    items: list[np.ndarray]
+    slot: int | None  # where the columns are in the server's memory, if they are
 
 
 class Writer:
@@ -76,6 +79,7 @@ class Writer:
       in_flight: messages that may wait for the limiter.
       timeout: seconds that a call may wait before `DeadlinePassed`; reconnecting
         counts, too.
+      shared: fill the server's memory, where this host has it.
       patterns: items that the writer makes by itself.
       resume: the `state` of a writer whose stream a restored server knows.
     """
@@ -88,6 +92,7 @@ class Writer:
         signature: Signature | None = None,
         in_flight: int = 2,
         timeout: float = 60.0,
+        shared: bool = True,
         patterns: Sequence[Pattern] = (),
         resume: dict[str, Any] | None = None,
     ) -> None:
@@ -108,6 +113,10 @@ class Writer:
         self._count = 0  # steps in the chunk that is being filled
         self._chunk: dict[str, np.ndarray] = {}
         self._spare: list[dict[str, np.ndarray]] = []  # buffers to be filled again
+        self._shared = shared
+        self._mapping: Mapping | None = None
+        self._granted: collections.deque[int] = collections.deque()
+        self._slot: int | None = None  # that `_chunk` is in, in the server's memory
         self._items: dict[str, list[tuple[int, int, float]]] = {}
         # With the step at which each fitted last, -1 before.
         self._patterns = {pattern: -1 for pattern in patterns}
@@ -246,6 +255,10 @@ class Writer:
                 )
 
     def _buffers(self) -> dict[str, np.ndarray]:
+        self._slot = None
+        if self._mapping is not None and self._granted:
+            self._slot = self._granted.popleft()
+            return self._mapping.views(self._slot)
         if self._spare:
             return self._spare.pop()
         return {
@@ -257,17 +270,18 @@ class Writer:
         """Puts the chunk and its items into the queue, and waits for room in it."""
         self._until(lambda: len(self._waiting) < self._in_flight)
         self._sequence += 1
-        arrays = [self._chunk[name][: self._count] for name in self._signature]
+        chunk = [self._chunk[name][: self._count] for name in self._signature]
+        items = []
         for values in self._items.values():
             ends, lengths, priorities = zip(*values, strict=True)
-            arrays += [np.array(ends, np.int64), np.array(lengths, np.int64)]
-            arrays.append(np.array(priorities, np.float64))
+            items += [np.array(ends, np.int64), np.array(lengths, np.int64)]
+            items.append(np.array(priorities, np.float64))
         meta = {
             "sequence": self._sequence,
             "steps": self._count,
             "items": [[name, len(values)] for name, values in self._items.items()],
         }
-        self._waiting.append(_Message(self._sequence, meta, arrays))
+        self._waiting.append(_Message(self._sequence, meta, chunk, items, self._slot))
         self._chunk, self._count, self._items = self._buffers(), 0, {}
         self._until(lambda: self._sent == len(self._waiting))
 
@@ -302,7 +316,10 @@ class Writer:
         while self._sent < len(self._waiting):
             message = self._waiting[self._sent]
             self._sent += 1
-            self._connection.send(frames.APPEND, message.meta, message.arrays)
+            meta, arrays = message.meta, [*message.columns, *message.items]
+            if message.slot is not None:
+                meta, arrays = {**meta, "slot": message.slot}, message.items
+            self._connection.send(frames.APPEND, meta, arrays)
         while self._sent and self._connection.answered():
             self._receive(self._timeout)
 
@@ -313,7 +330,9 @@ class Writer:
         if timeout <= 0:
             raise TimeoutError
         assert self._connection is not None
-        self._connection.receive(timeout=timeout)
+        answer = self._connection.receive(timeout=timeout)
+        if answer is not None and answer[0].get("slot") is not None:
+            self._granted.append(answer[0]["slot"])
         self._taken(self._waiting[0].sequence)
 
     def _taken(self, sequence: int) -> None:
@@ -322,13 +341,16 @@ class Writer:
             message = self._waiting.popleft()
             self._acknowledged = message.sequence
             self._committed += message.meta["steps"]
-            arrays = message.arrays
-            whole = [a.base for a in arrays[: len(self._signature)]]
-            if all(base is not None for base in whole):
-                self._spare.append(
-                    dict(zip(self._signature, whole, strict=True))  # type: ignore
-                )
+            self._reuse(message)
             self._sent = max(0, self._sent - 1)
+
+    def _reuse(self, message: _Message) -> None:
+        """Its buffers may be filled again, if they are our own."""
+        whole = [array.base for array in message.columns]
+        if message.slot is None and message.meta["steps"] == self._size:
+            self._spare.append(
+                dict(zip(self._signature, whole, strict=True))  # type: ignore
+            )
 
     def _connect(self) -> None:
         connection = self._client.connect()
@@ -340,10 +362,13 @@ class Writer:
                 "signature": columns.plain(self._signature),
                 "sequence": self._acknowledged,
                 "steps": self._committed,
+                "slots": self._in_flight + 1 if self._shared else 0,
             },
         )
         self._connection, self._sent = connection, 0
         self._size, self._windows = int(meta["chunk_steps"]), dict(meta["windows"])
+        self._mapping = attached(meta["shared"]) if self._shared else None
+        self._granted.extend(meta.get("slots", ()))
         self._taken(int(meta["sequence"]))
         self._sent = 0
 
@@ -351,3 +376,9 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
         self._connection, self._sent = None, 0
+        # What was in that server's memory travels to the next one.
+        self._granted.clear()
+        self._slot = None
+        self._waiting = collections.deque(
+            message._replace(slot=None) for message in self._waiting
+        )

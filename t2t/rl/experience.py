@@ -185,7 +185,15 @@ class Experience:
         lengths = np.full(n, self.window)
         return self.batch(
             Sampled(
-                np.zeros(n, np.uint64), ones, ones, lengths, lengths, lengths, n, data
+                np.zeros(n, np.uint64),
+                ones,
+                ones,
+                lengths,
+                lengths,
+                lengths,
+                n,
+                data,
+                np.zeros((n, self.window), np.int64),
             )
         )
 

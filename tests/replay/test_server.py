@@ -26,9 +26,17 @@ STEP = {"writer": 0, "step": np.zeros(50, np.int32)}
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *tables: TableConfig, secret: str = "", **kwargs):
+def serving(
+    folder: Path,
+    *tables: TableConfig,
+    secret: str = "",
+    memory: Path | None = None,
+):
     tables = tables or (TableConfig("t", 4),)
-    service = Service([StoreConfig(tables, chunk_steps=8, **kwargs)])
+    shared = memory is not None
+    service = Service(
+        [StoreConfig(tables, chunk_steps=8, folder=memory, shared=shared)]
+    )
     server = Server(
         service, unix=folder / "socket", tcp=("127.0.0.1", 0), secret=secret
     ).start()
@@ -83,8 +91,11 @@ class Flaky:
             end.close()
 
 
-def test_every_step_gets_in_once_through_a_line_that_breaks(tmp_path):
-    with serving(tmp_path, TableConfig("t", 4, sampler="fifo")) as server:
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_step_gets_in_once_through_a_line_that_breaks(tmp_path, shared):
+    memory = tmp_path / "memory" if shared else None
+    table = TableConfig("t", 4, sampler="fifo")
+    with serving(tmp_path, table, memory=memory) as server:
         flaky = Flaky(tmp_path / "flaky", tmp_path / "socket", seed=0)
         writers = [
             threading.Thread(target=write, args=(Client(str(flaky.path)), n, 300))
@@ -97,7 +108,7 @@ def test_every_step_gets_in_once_through_a_line_that_breaks(tmp_path):
         flaky.listening.close()
         table = server.service.table("t")
         places = table.occupied()
-        assert table.size == 900 and flaky.cuts > 20
+        assert table.size == 900 and flaky.cuts > 10
         rows = table.rows[places, table.lengths[places] - 1]
         stamps = [
             table.store.columns["writer"][rows],

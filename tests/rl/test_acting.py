@@ -46,6 +46,9 @@ class Clock:
 class Counting:
     """Acts with a number that grows within an episode, and remembers it."""
 
+    def __init__(self, items: str) -> None:
+        self.ITEMS = items
+
     def start(self, count: int) -> Any:
         return tf.zeros((count,))
 
@@ -59,7 +62,7 @@ def source(folder: Path, count: int = 2, **kwargs: Any) -> Acting:
     return Acting(
         Several(Clock, count, seed=0),
         features_of(Clock()),
-        Counting(),
+        Counting(experience.items),
         experience,
         ActingOptions(environments=count, batch_size=32),
         seed=0,

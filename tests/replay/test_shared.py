@@ -1,0 +1,154 @@
+"""The server's memory, written and read by clients of the same host."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from t2t.replay import frames
+from t2t.replay.client import Client
+from t2t.replay.sampler import Sampler
+from t2t.replay.server import Server
+from t2t.replay.service import ReplayError, Service, StoreConfig
+from t2t.replay.table import Slice, TableConfig
+from t2t.replay.writer import Writer
+
+CHUNK, WIDTH = 4, 64
+
+
+@contextlib.contextmanager
+def serving(folder: Path, max_size: int = 40):
+    columns = {"x": Slice("x", 1, 3), "n": Slice("n")}
+    table = TableConfig("t", 3, max_size, columns=columns)
+    service = Service(
+        [
+            StoreConfig(
+                (table,), chunk_steps=CHUNK, writers=4, folder=folder / "memory",
+                shared=True,
+            )
+        ]
+    )  # fmt: skip
+    server = Server(service, unix=folder / "s").start()
+    try:
+        yield server, Client(str(folder / "s"))
+    finally:
+        server.stop()
+
+
+def write(client: Any, writer_number: int, count: int, *, shared: bool = True) -> None:
+    with Writer(client, "t", shared=shared) as writer:
+        for i in range(count):
+            number = writer_number * 1_000_000 + i
+            x = np.full(WIDTH, number, np.int64)
+            writer.append({"x": x, "n": np.int64(number)})
+            if i >= 2:
+                writer.create_item("t", length=3)
+
+
+def whole(batch: Any) -> None:
+    """Every window is three steps of one writer, and its columns agree."""
+    numbers = batch.data["n"]
+    assert (np.diff(numbers, axis=1) == 1).all()
+    assert (batch.data["x"] == numbers[:, 1:, None]).all()
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, client):
+        write(client, 1, 30)
+        write(client, 2, 11, shared=False)
+        for shared in (True, False):
+            sampler = Sampler(client, "t", 16, shared=shared, in_flight=3)
+            for _ in range(10):
+                batch = next(sampler)
+                assert batch.data["x"].shape == (16, 2, WIDTH)
+                whole(batch)
+            sampler.close()
+        store = server.service.stores[0]
+        assert store is not None
+        while server.call(lambda: len(server.connections)) > 1:
+            time.sleep(0.01)
+        used = {int(s) for r in server.service.table("t").rows for s in r // CHUNK}
+        taken = {int(s) for s in np.flatnonzero(store.references)}
+        assert taken <= used | {0}
+
+
+def test_a_chunk_that_is_being_gathered_is_not_written_to(tmp_path: Path) -> None:
+    """A table of few items, written over all the time, read by two samplers."""
+    with serving(tmp_path, max_size=12) as (_, client):
+        write(client, 0, 20)
+        writers = [
+            threading.Thread(target=write, args=(Client(client.address), n, 3000))
+            for n in (1, 2)
+        ]
+        for thread in writers:
+            thread.start()
+        samplers = [Sampler(client, "t", 8, in_flight=2) for _ in range(2)]
+        batches = 0
+        while any(thread.is_alive() for thread in writers):
+            for sampler in samplers:
+                whole(next(sampler))
+                batches += 1
+        assert batches > 50
+
+
+def _write_and_hang(address: str, ready: Any) -> None:
+    writer = Writer(Client(address), "t")
+    for i in range(CHUNK * 3 + 2):
+        writer.append({"x": np.full(WIDTH, i, np.int64), "n": np.int64(i)})
+    ready.set()
+    time.sleep(600)
+
+
+def test_a_writer_that_is_killed_leaves_no_slot_behind(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, client):
+        write(client, 0, 4)
+        store = server.service.stores[0]
+        assert store is not None
+        context = multiprocessing.get_context("spawn")
+        for _ in range(3):
+            ready = context.Event()
+            process = context.Process(
+                target=_write_and_hang, args=(client.address, ready)
+            )
+            process.start()
+            assert ready.wait(60)
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join()
+        while client.info()["connections"] > 1:
+            time.sleep(0.01)
+        granted = [s.granted for s in server.service.streams.values()]
+        assert granted == [[]] * len(granted)
+        write(client, 1, 50)
+
+
+def test_a_slot_that_was_not_granted_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, client):
+        write(client, 0, 4)
+        writer = Writer(client, "t")
+        step = {"x": np.zeros(WIDTH, np.int64), "n": np.int64(0)}
+        writer.append(step)
+        line: Any = writer._connection
+        meta = {"sequence": 1, "steps": 1, "items": [], "slot": 0}
+        line.send(frames.APPEND, meta, [])
+        with pytest.raises((ConnectionError, ReplayError)):
+            line.receive(timeout=5)
+
+
+def test_a_column_may_have_any_name(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, client):
+        name = "../../n"
+        columns = {"x": np.zeros(WIDTH, np.int64), "n": np.int64(0), name: np.int64(7)}
+        with Writer(client, "t") as writer:
+            writer.append(columns)
+        assert {p.name for p in (tmp_path / "memory" / "0").iterdir()} == {
+            "000.column", "001.column", "002.column",
+        }  # fmt: skip
