@@ -29,7 +29,8 @@ import numpy as np
 from t2t.replay import frames
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.columns import from_plain, plain
-from t2t.replay.service import ReplayError, Service, Stream
+from t2t.replay.service import Service
+from t2t.replay.streams import ReplayError, Stream
 
 VERSION = 1
 PATTERN = re.compile(r"replay-(\d{8})\.npz$")

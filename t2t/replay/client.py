@@ -14,7 +14,7 @@ import numpy as np
 from t2t.replay import frames
 from t2t.replay.frames import BadFrame
 from t2t.replay.requests import prove
-from t2t.replay.service import DeadlinePassed, ReplayError
+from t2t.replay.streams import DeadlinePassed, ReplayError
 from t2t.replay.table import Sampled
 
 TIMEOUT = 60.0  # seconds for a request that says nothing else

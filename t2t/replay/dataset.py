@@ -26,8 +26,8 @@ KNOWN = ("key", "probability", "priority", "times_sampled", "age", "length")
 
 def arrays(sampled: Sampled) -> dict[str, np.ndarray]:
     """The columns of a sample, and what is known of its items as 'info/…'."""
-    known = dict(zip(KNOWN, sampled[: len(KNOWN)], strict=True))
-    return {**sampled.data, **{f"info/{name}": v for name, v in known.items()}}
+    known: Any = zip(KNOWN, sampled[: len(KNOWN)], strict=True)
+    return {**sampled.data, **{f"info/{name}": values for name, values in known}}
 
 
 def as_tensor(array: np.ndarray) -> Any:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from t2t.replay import columns, frames
-from t2t.replay.service import Items, Service, Stream
+from t2t.replay.service import Service
+from t2t.replay.streams import Items, Stream
 from t2t.replay.table import Sampled
 
 

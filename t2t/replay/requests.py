@@ -18,7 +18,7 @@ import numpy as np
 from t2t.replay import columns, frames
 from t2t.replay.chunks import OutOfSlots
 from t2t.replay.frames import BadFrame
-from t2t.replay.service import DeadlinePassed, Items, ReplayError, Stream
+from t2t.replay.streams import DeadlinePassed, Items, ReplayError, Stream
 from t2t.replay.table import Sampled
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _append(connection: Connection, meta: Meta, size: int) -> Steps:
         service.insert(stream, items, lambda _: connection.answered(True))
         while connection.answer is None:
             yield ANSWER
-    reply = {"sequence": sequence}
+    reply: dict[str, Any] = {"sequence": sequence}
     if slot is not None:
         reply["slot"] = service.grant(stream)
     return frames.REPLY, reply, []

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from t2t.replay import frames
 from t2t.replay.client import SPARE, Client, Connection, sampled
-from t2t.replay.service import DeadlinePassed, ReplayError
 from t2t.replay.shared import Mapping, attached
+from t2t.replay.streams import DeadlinePassed, ReplayError
 from t2t.replay.table import Sampled
 
 

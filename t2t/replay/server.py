@@ -27,7 +27,8 @@ from t2t.replay.checkpoint import Archive, freeze
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.frames import Buffer
 from t2t.replay.requests import ANSWER, READ, WRITE, Notice, Steps, serve
-from t2t.replay.service import ReplayError, Service, Stream
+from t2t.replay.service import Service
+from t2t.replay.streams import ReplayError, Stream
 
 TURN = 1 << 20  # bytes that a connection may read before others have their turn
 EVENTS = {

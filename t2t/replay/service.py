@@ -22,17 +22,10 @@ import numpy as np
 from t2t.replay import columns
 from t2t.replay.chunks import ChunkStore, OutOfSlots
 from t2t.replay.columns import Signature
+from t2t.replay.streams import DeadlinePassed, Items, ReplayError, Stream
 from t2t.replay.table import Sampled, Table, TableConfig, join
 
 LINGER = 600.0  # seconds for which the stream of a lost writer is kept
-
-
-class ReplayError(ValueError):
-    """A request that cannot be served; the message says why."""
-
-
-class DeadlinePassed(ReplayError):
-    """The limiter did not allow a request before its deadline."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,61 +61,6 @@ class StoreConfig:
         if self.shared:
             held += 4  # that a writer fills, or that a sampler gathers from
         return -(-steps // self.chunk_steps) + self.writers * held
-
-
-@dataclasses.dataclass
-class Stream:
-    """What is known of one writer's steps."""
-
-    store: int
-    sequence: int = 0  # of the last message that was taken whole
-    begun: int = 0  # items taken of the message after it, if its chunk is there
-    chunk_taken: bool = False
-    steps: int = 0  # steps committed so far
-    # (first step, steps, slot), oldest first; what later windows may still touch
-    chunks: collections.deque[tuple[int, int, int]] = dataclasses.field(
-        default_factory=collections.deque
-    )
-    # Slots that its writer fills in shared memory.
-    granted: list[int] = dataclasses.field(default_factory=list)
-    connected: bool = True
-    seen: float = 0.0  # when it was last connected
-    lost: int = 0  # the first step that did not go with a server
-    dropped: int = 0  # items over steps that did
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return {
-            "store": self.store,
-            "sequence": self.sequence,
-            "begun": self.begun,
-            "chunk_taken": self.chunk_taken,
-            "steps": self.steps,
-            "lost": self.lost,
-            "dropped": self.dropped,
-            "chunks": list(self.chunks),
-        }
-
-    @classmethod
-    def from_plain(cls, value: dict[str, Any], slots: dict[int, int]) -> Stream:
-        """The inverse, its chunks moved to other slots."""
-        chunks = [(first, n, int(slots[slot])) for first, n, slot in value["chunks"]]
-        seen = time.monotonic()
-        stream = cls(**{**value, "chunks": collections.deque(chunks)}, seen=seen)
-        return stream
-
-
-@dataclasses.dataclass
-class Items:
-    """Items of a message for one table: windows that end at steps of the stream."""
-
-    table: str
-    ends: np.ndarray  # int64 [N]: the number of the last step, plus one
-    lengths: np.ndarray  # int64 [N]
-    priorities: np.ndarray  # float64 [N]
-
-    def __len__(self) -> int:
-        return len(self.ends)
 
 
 Done = Callable[[Any], None]  # gets the result or an Exception
@@ -213,6 +151,8 @@ class Service:
         if stream.store != index:
             raise ReplayError(f"writer {writer} writes to other tables already")
         self._drop(stream)
+        # It has copied what it was filling: nobody writes there any more.
+        self._take_back(stream)
         if stream.sequence < sequence:
             self._forget(stream, keep=0)
             stream.sequence, stream.steps = sequence, steps
@@ -253,7 +193,6 @@ class Service:
         """The connection of a writer has gone; it may come back."""
         if stream := self.streams.get(writer):
             self._drop(stream)
-            self._take_back(stream)
             stream.connected, stream.seen = False, time.monotonic()
 
     def lease(self, stream: Stream) -> int:
@@ -308,7 +247,7 @@ class Service:
             table = self.table(group.table)
             if table.store is not self._store(stream):
                 raise ReplayError(f"table {group.table} takes other steps")
-            group = self._without_lost(stream, group)
+            group = stream.without_lost(group)
             rows, lengths = self._rows(stream, table, group)
             groups.append((table, rows, lengths, group.priorities))
         groups = _without(groups, stream.begun)
@@ -443,7 +382,7 @@ class Service:
         return store
 
     def _take_back(self, stream: Stream) -> None:
-        """The writer fills no slot any more: it is gone, or has let go."""
+        """The writer fills none of its granted slots any more."""
         if stream.granted:
             self._store(stream).release(np.array(stream.granted))
             stream.granted = []
@@ -490,19 +429,6 @@ class Service:
         slots = np.array([slot for _, _, slot in stream.chunks], np.int64)
         chunk = np.searchsorted(firsts, steps, side="right") - 1
         return slots[chunk] * table.store.steps + steps - firsts[chunk], lengths
-
-    def _without_lost(self, stream: Stream, items: Items) -> Items:
-        """The items none of whose steps went with a lost server."""
-        there = items.ends - items.lengths >= stream.lost
-        if stream.lost == 0 or there.all():
-            return items
-        stream.dropped += int((~there).sum())
-        return Items(
-            items.table,
-            items.ends[there],
-            items.lengths[there],
-            items.priorities[there],
-        )
 
     def _finish(self, request: _Insert) -> None:
         stream = request.stream

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from t2t.replay.client import Client
-from t2t.replay.service import DeadlinePassed, ReplayError
+from t2t.replay.streams import DeadlinePassed, ReplayError
 from t2t.replay.table import Sampled, join
 
 LOOKED_EVERY = 1.0  # seconds between looks at the shards' sizes

@@ -28,8 +28,8 @@ from t2t.replay import columns, frames
 from t2t.replay.client import ServerGone
 from t2t.replay.columns import Signature
 from t2t.replay.patterns import Pattern
-from t2t.replay.service import DeadlinePassed, ReplayError
 from t2t.replay.shared import Mapping, attached
+from t2t.replay.streams import DeadlinePassed, ReplayError
 
 SCALARS = (int, float, bool)
 MAX = math.nan  # on the wire: the greatest priority of the table so far
@@ -67,6 +67,14 @@ class _Message(NamedTuple):
     columns: list[np.ndarray]
     items: list[np.ndarray]
     slot: int | None  # where the columns are in the server's memory, if they are
+
+
+def _recovered(message: _Message) -> _Message:
+    """The message with its columns out of a server's memory."""
+    if message.slot is None:
+        return message
+    columns = [column.copy() for column in message.columns]
+    return message._replace(columns=columns, slot=None)
 
 
 class Writer:
@@ -346,11 +354,9 @@ class Writer:
 
     def _reuse(self, message: _Message) -> None:
         """Its buffers may be filled again, if they are our own."""
-        whole = [array.base for array in message.columns]
-        if message.slot is None and message.meta["steps"] == self._size:
-            self._spare.append(
-                dict(zip(self._signature, whole, strict=True))  # type: ignore
-            )
+        whole = message.meta["steps"] == self._size
+        if message.slot is None and whole and self._mapping is None:
+            self._spare.append(dict(zip(self._signature, message.columns, strict=True)))
 
     def _connect(self) -> None:
         connection = self._client.connect()
@@ -376,9 +382,9 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
         self._connection, self._sent = None, 0
-        # What was in that server's memory travels to the next one.
+        # What was in the server's memory is ours again, before it gives slots away.
+        if self._slot is not None:
+            self._chunk = {name: a.copy() for name, a in self._chunk.items()}
         self._granted.clear()
         self._slot = None
-        self._waiting = collections.deque(
-            message._replace(slot=None) for message in self._waiting
-        )
+        self._waiting = collections.deque(map(_recovered, self._waiting))

@@ -15,7 +15,7 @@ import numpy as np
 
 from t2t import config as config_lib
 from t2t.replay.client import Client, ServerGone, wait_for
-from t2t.replay.service import DeadlinePassed
+from t2t.replay.streams import DeadlinePassed
 from t2t.replay.writer import Writer
 from t2t.rl.acting import ActingOptions, Actor, Policy, Row
 from t2t.rl.experience import TABLE, Experience, Recorder

@@ -14,8 +14,9 @@ from t2t.replay.local import LocalClient
 from t2t.replay.patterns import Condition, Pattern
 from t2t.replay.sampler import Sampler
 from t2t.replay.server import Server
-from t2t.replay.service import DeadlinePassed, ReplayError, Service, StoreConfig
+from t2t.replay.service import Service, StoreConfig
 from t2t.replay.shards import Shards
+from t2t.replay.streams import DeadlinePassed, ReplayError
 from t2t.replay.table import TableConfig
 from t2t.replay.writer import Writer
 

@@ -10,7 +10,8 @@ from test_service import SIGNATURE, Feeder, one, sample
 
 from t2t.replay.checkpoint import Archive, freeze
 from t2t.replay.selectors import SELECTORS
-from t2t.replay.service import ReplayError, Service, StoreConfig
+from t2t.replay.service import Service, StoreConfig
+from t2t.replay.streams import ReplayError
 from t2t.replay.table import TableConfig
 
 

@@ -18,7 +18,8 @@ from t2t.replay.client import Client, ServerGone, parse
 from t2t.replay.columns import Column
 from t2t.replay.local import LocalClient
 from t2t.replay.server import Server
-from t2t.replay.service import DeadlinePassed, ReplayError, Service, StoreConfig
+from t2t.replay.service import Service, StoreConfig
+from t2t.replay.streams import DeadlinePassed, ReplayError
 from t2t.replay.table import TableConfig
 from t2t.replay.writer import Writer
 

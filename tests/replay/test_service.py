@@ -12,14 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from t2t.replay import limiter
 from t2t.replay.columns import BadStep, Column, check_step, from_plain, plain
-from t2t.replay.service import (
-    DeadlinePassed,
-    Items,
-    ReplayError,
-    Service,
-    StoreConfig,
-    Stream,
-)
+from t2t.replay.service import Service, StoreConfig
+from t2t.replay.streams import DeadlinePassed, Items, ReplayError, Stream
 from t2t.replay.table import Slice, TableConfig
 
 SIGNATURE = {"writer": Column((), "int64"), "step": Column((2,), "int64")}
