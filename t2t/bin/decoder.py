@@ -22,7 +22,6 @@ command = Command(
     [
         "t2t-decoder --output_dir=RUN --decode_from_file=FILE --decode_to_file=FILE",
         "t2t-decoder --output_dir=RUN --decode_interactive",
-        "t2t-decoder --output_dir=RUN < FILE",
         "t2t-decoder --output_dir=RUN --episodes=10 --video=out.mp4",
     ],
     knobs="decode_hparams",

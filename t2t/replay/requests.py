@@ -7,10 +7,12 @@ see `t2t.replay.server` for what they yield.
 from __future__ import annotations
 
 import hmac
+import resource
 import secrets
 import socket
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -300,8 +302,17 @@ def _info(connection: Connection, meta: Meta) -> Reply:
     own = {
         "connections": len(connection.loop.connections),
         "cpu_seconds": time.process_time(),
+        "memory": _memory(),
     }
     return frames.REPLY, {**info, **own}, []
+
+
+def _memory() -> int:
+    """Bytes that this process has in memory, or has had where only that is known."""
+    pages = Path("/proc/self/statm")
+    if pages.exists():
+        return int(pages.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _map(connection: Connection, meta: Meta) -> Reply:

@@ -313,12 +313,7 @@ class Service:
 
     def look(self, table: str, n: int, order: str) -> Sampled:
         """Items of a table without sampling them; see `Table.look`."""
-        try:
-            return self.table(table).look(n, order)
-        except ReplayError:
-            raise
-        except ValueError as error:
-            raise ReplayError(str(error)) from None
+        return self.table(table).look(n, order)
 
     def info(self, *, detail: bool = False) -> dict[str, Any]:
         """Numbers of tables and stores, as JSON holds them; see `Table.info`."""

@@ -17,6 +17,7 @@ import numpy as np
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.limiter import Limiter, Limits, min_size
 from t2t.replay.selectors import draws, make_selector
+from t2t.replay.streams import ReplayError
 
 # In which `Table.look` may go through the items.
 ORDERS = ("newest", "oldest", "highest", "lowest")
@@ -222,10 +223,10 @@ class Table:
         """Some items without sampling them: the first n in an order of `ORDERS`.
 
         Raises:
-          ValueError: for another order.
+          ReplayError: for another order.
         """
         if order not in ORDERS:
-            raise ValueError(f"there is no order {order!r}: {', '.join(ORDERS)}")
+            raise ReplayError(f"there is no order {order!r}: {', '.join(ORDERS)}")
         places = self.occupied()
         if order in ("newest", "oldest"):
             places = places[::-1] if order == "newest" else places

@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 520, 240, 56, 28  # pixels
+NAMESPACE = " xmlns='http://www.w3.org/2000/svg'"  # that a file needs
 LETTER = 6.5  # about how wide a letter of a legend is
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280", "#4a5568")
 
@@ -17,6 +18,7 @@ def line_chart(
     lines: Mapping[str, Sequence[Point]],
     *,
     across: str = "step",
+    alone: bool = False,
     bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
 ) -> str:
     """An SVG element with a line a name.
@@ -24,6 +26,7 @@ def line_chart(
     Args:
       lines: points (x, y), by name.
       across: what x counts.
+      alone: as a file of its own, not as part of a page.
       bands: (x, low, high) around a line, by its name.
     """
     bands = bands or {}
@@ -78,7 +81,7 @@ def line_chart(
         )
         legend += 18 + LETTER * len(name)
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' "
+        f"<svg{NAMESPACE if alone else ''} viewBox='0 0 {WIDTH} {HEIGHT}' "
         f"width='{WIDTH}' height='{HEIGHT}' font-family='system-ui, sans-serif' "
         f"font-size='11' role='img'>{''.join(drawn)}</svg>"
     )

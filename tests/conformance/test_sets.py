@@ -70,7 +70,7 @@ def test_no_knob_is_unused(name: str) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_builds_and_steps(name: str) -> None:
     if MODELS[name] in kit.models(method="act"):
-        pytest.skip("see test_acting.py")
+        pytest.skip("see test_acting_models.py")
     import t2t.experiment  # noqa: F401  registers what the sets bind
     from t2t.training.step import Step
 

@@ -55,8 +55,8 @@ def test_it_learns(
 
 
 def test_actors_elsewhere_teach_as_much(tmp_path: Path) -> None:
-    """Two processes act, and Catch is learned at the pace that was asked for."""
-    knobs = {"train_steps": 1400, "local_eval_frequency": 1400, "actors": 2}
+    """Another process acts, and Catch is learned at the pace that was asked for."""
+    knobs = {"train_steps": 1000, "local_eval_frequency": 1000, "actors": 1}
     found = _learned(tmp_path, "catch", "rainbow_small", **knobs)
     assert max(record["episode_return"] for record in found) >= 0.9
     last = [r for r in read_records(tmp_path / "metrics.jsonl") if "frames" in r][-1]

@@ -99,7 +99,7 @@ def test_a_chunk_that_is_being_gathered_is_not_written_to(tmp_path: Path) -> Non
             for sampler in samplers:
                 whole(next(sampler))
                 batches += 1
-        assert batches > 50
+        assert batches > 5
 
 
 def _write_and_hang(address: str, ready: Any) -> None:
