@@ -100,12 +100,11 @@ def act(
         Recorder(experience, Writer(client, TABLE, timeout=GONE_AFTER), flush=False)
         for _ in range(options.environments)
     ]
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    signal.signal(signal.SIGTERM, _end)
 
     def record(rows: list[Row]) -> None:
         for recorder, row in zip(recorders, rows, strict=True):
-            _patiently(lambda r=recorder, x=row: r(x), stopped)
+            _patiently(lambda r=recorder, x=row: r(x))
 
     actor = Actor(
         problem.environments("train", options.environments, seed=own),
@@ -117,7 +116,7 @@ def act(
     name = f"actor/{number}-{socket.gethostname()}-{os.getpid()}"
     noted = 0.0
     try:
-        while not stopped:
+        while True:
             newest.poll()
             actor.step()
             if time.monotonic() - noted > NOTED_EVERY:
@@ -130,9 +129,14 @@ def act(
         actor.environments.close()
 
 
-def _patiently(write: Any, stopped: list[int]) -> None:
+def _end(number: int, frame: Any) -> None:
+    """Wherever it waits, an actor that is told to end does."""
+    raise SystemExit(0)
+
+
+def _patiently(write: Any) -> None:
     """Writes; a limiter that lets nothing in for long only makes it wait."""
-    while not stopped:
+    while True:
         try:
             write()
             return
