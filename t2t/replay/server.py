@@ -30,7 +30,7 @@ from t2t.replay.requests import ANSWER, READ, WRITE, Notice, Steps, serve
 from t2t.replay.service import Service
 from t2t.replay.streams import ReplayError, Stream
 
-TURN = 1 << 20  # bytes that a connection may read before others have their turn
+TURN = 1 << 18  # bytes that a connection may read before others have their turn
 EVENTS = {
     READ: selectors.EVENT_READ,
     WRITE: selectors.EVENT_WRITE,
