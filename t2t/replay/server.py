@@ -12,6 +12,7 @@ import concurrent.futures
 import contextlib
 import errno
 import os
+import resource
 import selectors
 import socket
 import threading
@@ -267,6 +268,7 @@ class Server:
 
     def run(self) -> None:
         """Serves until `stop`."""
+        allow_connections()
         stopped = False
         while not stopped:
             wait = 0.0 if self.ready else self.service.tick()
@@ -348,6 +350,13 @@ class Server:
         self._selector.close()
         self._ours.close()
         self._theirs.close()
+
+
+def allow_connections() -> None:
+    """As many open sockets as this process may have at all: each client has one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems allow fewer
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _unix_socket(path: Path) -> socket.socket:
