@@ -108,7 +108,8 @@ class Table:
         self.config, self.store = config, store
         self.limiter = Limiter(config.limits)
         self.columns = _columns(config, store)
-        capacity = config.max_size
+        # A new item is there before the remover chooses, and may be what it chooses.
+        self.capacity = capacity = config.max_size + 1
         self.sampler = make_selector(config.sampler, capacity, exponent=config.exponent)
         self.remover = make_selector(config.remover, capacity, exponent=config.exponent)
         self.rng = np.random.default_rng(seed)
@@ -126,7 +127,7 @@ class Table:
 
     @property
     def size(self) -> int:
-        return self.config.max_size - len(self._free)
+        return self.capacity - len(self._free)
 
     # -- what clients do -------------------------------------------------------------
 
@@ -214,7 +215,7 @@ class Table:
 
     def occupied(self) -> np.ndarray:
         """Places of all items, in the order of their insertion."""
-        taken = np.ones(self.config.max_size, bool)
+        taken = np.ones(self.capacity, bool)
         taken[self._free] = False
         places = np.flatnonzero(taken)
         return places[np.argsort(self.inserted_as[places], kind="stable")]
@@ -315,11 +316,11 @@ class Table:
         self, rows: np.ndarray, lengths: np.ndarray, priorities: np.ndarray
     ) -> np.ndarray:
         n = len(rows)
-        self._remove_next(n - len(self._free))
+        if n > 1:  # the oldest go first, so that there are places for all
+            self._remove_next(self.size + n - self.config.max_size)
         places = np.array([self._free.pop() for _ in range(n)], np.int64)
         self._lease[places] += np.uint64(1)
-        capacity = np.uint64(self.config.max_size)
-        keys = self._lease[places] * capacity + places.astype(np.uint64)
+        keys = self._lease[places] * np.uint64(self.capacity) + places.astype(np.uint64)
         self.keys[places] = keys
         self.rows[places] = rows
         self.lengths[places] = lengths
@@ -333,6 +334,8 @@ class Table:
         self.sampler.insert(places, priorities)
         self.remover.insert(places, priorities)
         self._tell("insert", places)
+        if n == 1:
+            self._remove_next(self.size - self.config.max_size)
         return keys
 
     def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -388,7 +391,7 @@ class Table:
     def _places(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of the items that are still there, and which of `keys` they are."""
         keys = np.asarray(keys, np.uint64)
-        places = (keys % np.uint64(self.config.max_size)).astype(np.int64)
+        places = (keys % np.uint64(self.capacity)).astype(np.int64)
         there = (self.keys[places] == keys) & (keys > 0)
         return places[there], np.flatnonzero(there)
 

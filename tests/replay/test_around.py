@@ -90,7 +90,7 @@ def test_hooks_are_told():
     client.update("t", keys[:1], np.array([2.0]))
     client.delete("t", keys[:1])
     client.reset("t")
-    inserts = [("insert", 1)] * 3 + [("delete", 1), ("insert", 1)]
+    inserts = [("insert", 1)] * 4 + [("delete", 1)]
     others = [("sample", 2), ("update", 1), ("delete", 1), ("delete", 2), ("reset", 0)]
     assert told == inserts + others
 
