@@ -18,6 +18,7 @@ from typing import Any
 from t2t import registry
 from t2t.bin.command import Command, UsageError
 
+MOST_LOOKS = 600  # that a page draws, a second apart
 ACTIONS = ("serve", "info", "browse", "checkpoint", "bench")
 
 command = Command(
@@ -38,6 +39,7 @@ command.number("checkpoint_seconds", 0.0, "serve: write one so often; 0 never")
 command.boolean("restore", False, "serve: begin with the newest checkpoint")
 command.boolean("watch", False, "info: again every second, until Ctrl-C")
 command.boolean("json", False, "info: as JSON")
+command.string("html", None, "info: also as a page that reloads itself")
 command.string("order", "newest", "browse: newest, oldest, highest or lowest priority")
 command.integer("items", 3, "browse: how many")
 command.string("pictures", None, "browse: folder for pictures of image columns")
@@ -152,19 +154,22 @@ def _checkpointed(server: Any) -> None:
 
 
 def _info(flags: dict[str, Any], address: str) -> None:
-    from t2t.bin.replay_show import dashboard
+    from t2t.bin.replay_show import dashboard, page
 
-    client, before = _client(flags, address), None
+    client, looks = _client(flags, address), []
     while True:
-        info = {**client.info(detail=True), "time": time.monotonic()}
+        looks.append({**client.info(detail=True), "time": time.monotonic()})
+        shown = dashboard(address, *looks[-2:][::-1])
+        if flags["html"]:
+            page(address, shown, looks, Path(flags["html"]))
         if flags["json"]:
-            print(json.dumps(info))
+            print(json.dumps(looks[-1]))
         else:
             clear = "\x1b[2J\x1b[H" if flags["watch"] and sys.stdout.isatty() else ""
-            print(clear + dashboard(address, info, before), flush=True)
+            print(clear + shown, flush=True)
         if not flags["watch"]:
             return
-        before = info
+        del looks[:-MOST_LOOKS]
         time.sleep(1.0)
 
 

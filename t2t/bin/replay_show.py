@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from t2t.run.charts import line_chart
 
 BARS = " ▁▂▃▄▅▆▇█"
 MARKS = ("least", "half", "90 %", "99 %", "most")
@@ -26,6 +29,36 @@ def dashboard(address: str, info: dict[str, Any], before: dict[str, Any] | None)
     for name, table in info["tables"].items():
         lines += ["", *_table(name, table, *_earlier(name, info, before))]
     return "\n".join(lines)
+
+
+def page(address: str, shown: str, looks: list[dict[str, Any]], path: Path) -> None:
+    """Writes the dashboard and its curves over time as one HTML file."""
+    charts = []
+    for name in looks[-1]["tables"]:
+        moments = [(look["time"], look["tables"][name]) for look in looks]
+        moments = [(at, table) for at, table in moments if "inserts" in table]
+        pairs = list(zip(moments, moments[1:], strict=False))
+        if not pairs:
+            continue
+        lines = {
+            what: [
+                (at - moments[0][0], (table[what] - earlier[what]) / (at - then))
+                for (then, earlier), (at, table) in pairs
+            ]
+            for what in ("inserts", "samples")
+        }
+        charts.append(line_chart(f"{name}: a second", lines, across="seconds"))
+        sizes = [(at - moments[0][0], table["size"]) for at, table in moments]
+        charts.append(line_chart(f"{name}: items", {"items": sizes}, across="seconds"))
+    text = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta http-equiv='refresh' content='2'>"
+        f"<title>{html.escape(address)}</title><style>svg text {{ font: 11px system-ui }}"
+        f"</style><pre>{html.escape(shown)}</pre>{''.join(charts)}</html>\n"
+    )
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _earlier(

@@ -70,7 +70,9 @@ def test_serve_look_stop_and_serve_again(tmp_path: Path) -> None:
     shown = _replay("info", address).stdout
     assert "replay: 57 of 500 items" in shown and "32 samples" in shown
     assert "priorities 3 " in shown and "recent: 50 of 50 items" in shown
-    info = json.loads(_replay("info", address, "--json").stdout)
+    page = tmp_path / "page.html"
+    info = json.loads(_replay("info", address, "--json", f"--html={page}").stdout)
+    assert "replay: 57 of 500 items" in page.read_text(encoding="utf-8")
     assert info["tables"]["replay"]["size"] == 57
     browsed = _replay(
         "browse", address, "replay", "--order=highest", "--items=1",
