@@ -14,7 +14,9 @@ BARS = " ▁▂▃▄▅▆▇█"
 MARKS = ("least", "half", "90 %", "99 %", "most")
 
 
-def dashboard(address: str, info: dict[str, Any], before: dict[str, Any] | None) -> str:
+def dashboard(
+    address: str, info: dict[str, Any], before: dict[str, Any] | None = None
+) -> str:
     """The server in some lines; rates where there is an earlier look."""
     lines = [
         f"{address}: {info.get('connections', 0)} connections, "
@@ -53,7 +55,8 @@ def page(address: str, shown: str, looks: list[dict[str, Any]], path: Path) -> N
     text = (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
         "<meta http-equiv='refresh' content='2'>"
-        f"<title>{html.escape(address)}</title><style>svg text {{ font: 11px system-ui }}"
+        f"<title>{html.escape(address)}</title>"
+        "<style>svg text { font: 11px system-ui }"
         f"</style><pre>{html.escape(shown)}</pre>{''.join(charts)}</html>\n"
     )
     temporary = path.with_name(f".{path.name}.tmp")
