@@ -98,6 +98,7 @@ class Service:
         self._store_of = {t.name: i for i, s in enumerate(stores) for t in s.tables}
         if len(self._store_of) < sum(len(s.tables) for s in stores):
             raise ReplayError("two tables have the same name")
+        self._looked = 0.0  # when lost writers were last looked for
         self._inserts: dict[str, collections.deque[_Insert]] = {}
         self._samples: dict[str, collections.deque[_Sample]] = {}
         for name in self._store_of:
@@ -248,7 +249,7 @@ class Service:
             if table.store is not self._store(stream):
                 raise ReplayError(f"table {group.table} takes other steps")
             group = stream.without_lost(group)
-            rows, lengths = self._rows(stream, table, group)
+            rows, lengths = stream.rows(group, table.config.window, table.store.steps)
             groups.append((table, rows, lengths, group.priorities))
         groups = _without(groups, stream.begun)
         request = _Insert(stream, groups, done)
@@ -302,6 +303,13 @@ class Service:
                 else:
                     request.done(DeadlinePassed(self._why(name, request)))
             nearest = min([nearest, *(r.deadline - now for r in waiting)])
+        if now - self._looked > min(1.0, LINGER):
+            self._looked = now
+            self._forget_lost(now)
+        return nearest
+
+    def _forget_lost(self, now: float) -> None:
+        """Gives up the streams of writers that have been away for long."""
         lost = [
             writer
             for writer, stream in self.streams.items()
@@ -309,7 +317,6 @@ class Service:
         ]
         for writer in lost:
             self.close_stream(writer)
-        return nearest
 
     def look(self, table: str, n: int, order: str) -> Sampled:
         """Items of a table without sampling them; see `Table.look`."""
@@ -399,31 +406,6 @@ class Service:
             stream.chunks.popleft()
         if gone:
             self._store(stream).release(np.array(gone))
-
-    def _rows(
-        self, stream: Stream, table: Table, items: Items
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(rows [N, T], lengths [N]) of windows that end at the given steps."""
-        lengths = np.asarray(items.lengths, np.int64)
-        starts = items.ends - lengths
-        oldest = stream.chunks[0][0] if stream.chunks else stream.steps
-        window = table.config.window
-        if len(items) and (
-            lengths.min() < 1
-            or lengths.max() > window
-            or starts.min() < oldest
-            or items.ends.max() > stream.steps
-        ):
-            raise ReplayError(
-                f"table {items.table} takes windows of 1 to {window} steps from those "
-                f"that the writer just sent ({oldest} to {stream.steps})"
-            )
-        # Beyond its length a window repeats its last step.
-        steps = starts[:, None] + np.minimum(np.arange(window), lengths[:, None] - 1)
-        firsts = np.array([first for first, _, _ in stream.chunks], np.int64)
-        slots = np.array([slot for _, _, slot in stream.chunks], np.int64)
-        chunk = np.searchsorted(firsts, steps, side="right") - 1
-        return slots[chunk] * table.store.steps + steps - firsts[chunk], lengths
 
     def _finish(self, request: _Insert) -> None:
         stream = request.stream

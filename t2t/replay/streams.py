@@ -72,6 +72,34 @@ class Stream:
         stream = cls(**{**value, "chunks": collections.deque(chunks)}, seen=seen)
         return stream
 
+    def rows(
+        self, items: Items, window: int, chunk_steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(rows [N, T], lengths [N]) in the store of windows of T steps at most.
+
+        Raises:
+          ReplayError: when they are not of steps that are there.
+        """
+        lengths = np.asarray(items.lengths, np.int64)
+        starts = items.ends - lengths
+        oldest = self.chunks[0][0] if self.chunks else self.steps
+        if len(items) and (
+            lengths.min() < 1
+            or lengths.max() > window
+            or starts.min() < oldest
+            or items.ends.max() > self.steps
+        ):
+            raise ReplayError(
+                f"table {items.table} takes windows of 1 to {window} steps from those "
+                f"that the writer just sent ({oldest} to {self.steps})"
+            )
+        # Beyond its length a window repeats its last step.
+        steps = starts[:, None] + np.minimum(np.arange(window), lengths[:, None] - 1)
+        firsts = np.array([first for first, _, _ in self.chunks], np.int64)
+        slots = np.array([slot for _, _, slot in self.chunks], np.int64)
+        chunk = np.searchsorted(firsts, steps, side="right") - 1
+        return slots[chunk] * chunk_steps + steps - firsts[chunk], lengths
+
     def without_lost(self, items: Items) -> Items:
         """The items none of whose steps went with a lost server."""
         there = items.ends - items.lengths >= self.lost

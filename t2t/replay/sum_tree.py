@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+FEW = 8  # for which a loop over the levels is quicker than numpy
+
 
 class SumTree:
     """Weights of `size` leaves, all 0 at first."""
@@ -28,6 +30,10 @@ class SumTree:
         """Sets weights, each at least 0; of an index given twice the last counts."""
         nodes = leaves + self._first
         self._nodes[nodes] = weights
+        if len(nodes) <= FEW:
+            for node in nodes.tolist():
+                self._mend(node)
+            return
         for _ in range(self._depth):
             nodes = nodes >> 1
             left = nodes << 1
@@ -35,6 +41,8 @@ class SumTree:
 
     def find(self, shares: np.ndarray) -> np.ndarray:
         """The leaf at each share of the total, shares in [0, 1)."""
+        if len(shares) <= FEW:
+            return np.array([self._walk(share) for share in shares.tolist()], np.int64)
         rest = shares * self._nodes[1]
         nodes = np.ones(len(shares), np.int64)
         for _ in range(self._depth):
@@ -45,3 +53,22 @@ class SumTree:
             rest -= np.where(right, left, 0.0)
             nodes += right
         return nodes - self._first
+
+    def _mend(self, node: int) -> None:
+        """Recomputes what lies above a leaf."""
+        nodes = self._nodes
+        while node > 1:
+            node >>= 1
+            nodes[node] = nodes[2 * node] + nodes[2 * node + 1]
+
+    def _walk(self, share: float) -> int:
+        """`find` for one share."""
+        nodes, node = self._nodes, 1
+        rest = share * float(nodes[1])
+        while node < self._first:
+            node *= 2
+            left = float(nodes[node])
+            if rest >= left and nodes[node + 1] > 0:
+                rest -= left
+                node += 1
+        return node - self._first

@@ -129,6 +129,10 @@ def test_the_sum_tree_adds_up(changes):
         found = tree.find(np.linspace(0, 1, 99, endpoint=False))
         assert (weights[found] > 0).all()
         assert (np.diff(found) >= 0).all()
+        few = np.concatenate(
+            [tree.find(np.array([s])) for s in np.linspace(0, 0.99, 9)]
+        )
+        np.testing.assert_array_equal(few, tree.find(np.linspace(0, 0.99, 9)))
 
 
 def _reverb(limits: Limits, inserts: int, samples: int, size: int, what: str) -> bool:
