@@ -79,6 +79,18 @@ class Experience:
                 f"experience.items={self.items!r}: 'transitions' or 'sequences'"
             )
 
+    def check(self, model: Any) -> None:
+        """Refuses items that the model does not learn from.
+
+        Raises:
+          ValueError: naming both kinds.
+        """
+        if self.items != model.ITEMS:
+            raise ValueError(
+                f"experience.items={self.items!r}, but {model.name} learns from "
+                f"{model.ITEMS!r}"
+            )
+
     @property
     def window(self) -> int:
         """Rows of an item."""

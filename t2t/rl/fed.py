@@ -8,6 +8,7 @@ problem: its stream is forgotten, and one on this host is started again.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from t2t import config as config_lib
+from t2t import registry
 from t2t.features import Feature
 from t2t.replay.checkpoint import Archive, freeze
 from t2t.replay.client import Client, parse
@@ -61,6 +63,7 @@ class Fed:
         listen: str = "",
         secret: str = "",
     ) -> None:
+        experience.check(model)
         count = options.environments
         policy = Policy(model, seed=seed)
         extras = policy.extras(blank_observation(features, count), count)
@@ -151,6 +154,7 @@ class Fed:
             self._client.close()
             self._server.stop()
             self._server = None
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     @property
     def address(self) -> str:
@@ -180,6 +184,7 @@ class Fed:
             sys.executable, "-m", "t2t.bin.trainer", "--schedule=actor",
             f"--output_dir={self._folder}", f"--replay={self.address}",
             f"--actor={number}",
+            *(f"--t2t_usr_dir={folder}" for folder in registry.current().usr_dirs),
         ]  # fmt: skip
         log = open(self._folder / f"actor-{number}.log", "ab")  # noqa: SIM115
         return subprocess.Popen(command, stdout=log, stderr=log)

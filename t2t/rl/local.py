@@ -67,11 +67,7 @@ class Acting:
                 "experience.samples_per_insert=0 sets no pace: acting and learning in "
                 "one process need one"
             )
-        if experience.items != model.ITEMS:
-            raise ValueError(
-                f"experience.items={experience.items!r}, but {model.name} learns from "
-                f"{model.ITEMS!r}"
-            )
+        experience.check(model)
         count, batch_size = environments.count, options.batch_size
         policy = Policy(model, seed=seed)
         extras = policy.extras(blank_observation(features, count), count)
