@@ -56,7 +56,7 @@ def test_it_learns(
 
 def test_actors_elsewhere_teach_as_much(tmp_path: Path) -> None:
     """Another process acts, and Catch is learned at the pace that was asked for."""
-    knobs = {"train_steps": 1500, "local_eval_frequency": 1500, "actors": 1}
+    knobs = {"train_steps": 3000, "local_eval_frequency": 1500, "actors": 1}
     found = _learned(tmp_path, "catch", "rainbow_small", **knobs)
     assert max(record["episode_return"] for record in found) >= 0.9
     last = [r for r in read_records(tmp_path / "metrics.jsonl") if "frames" in r][-1]
