@@ -63,7 +63,14 @@ def _main(values: Any, words: list[str]) -> int | None:
     if len(rest) != wanted:
         names = " ".join(("ADDRESS", "TABLE")[:wanted]) or "no words"
         raise UsageError(f"{action} takes {names}, not {' '.join(rest) or 'none'}")
-    return globals()[f"_{action}"](flags, *rest)
+    actions = {
+        "serve": _serve,
+        "info": _info,
+        "browse": _browse,
+        "checkpoint": _checkpoint,
+        "bench": _bench,
+    }
+    return actions[action](flags, *rest)
 
 
 def _serve(flags: dict[str, Any]) -> None:
