@@ -17,6 +17,7 @@ from t2t import registry, returns
 from t2t.features import Feature
 from t2t.layers import seeds
 from t2t.layers.bounded import Bounds
+from t2t.layers.standard import Standard
 from t2t.layers.tower import Tower
 from t2t.losses import Sum, weighted_sum
 
@@ -35,6 +36,7 @@ class DDPG(keras.Model):
       noise: standard deviation of exploration, in half ranges of the action.
       squash_penalty: on the squares of the policy's output before tanh, which keeps
         it from saturating (as in STEVE's code).
+      standardise: whether observations are brought to mean 0 and variance 1.
     """
 
     FEATURES = {"observation": "real", "action": "real"}
@@ -53,9 +55,11 @@ class DDPG(keras.Model):
         target_every: int = 1,
         noise: float = 0.1,
         squash_penalty: float = 1e-3,
+        standardise: bool = False,
         name: str = "ddpg",
     ) -> None:
         super().__init__(name=name)
+        self.standard = Standard(features["observation"].shape[0], active=standardise)
         self.bounds, self.noise = Bounds(features["action"]), noise
         self.discount = discount
         self.target_rate, self.target_every = target_rate, target_every
@@ -76,7 +80,7 @@ class DDPG(keras.Model):
         self, batch: dict[str, Any], *, training: bool = False
     ) -> tuple[Any, dict[str, Any]]:
         """The policy's actions [B, A]; inner values name the rest."""
-        seen = batch["observation"]
+        seen = self.standard(batch["observation"])
         raw = self.policy(seen)
         inner = {"raw_action": raw, "value": self.q(seen, batch["action"])}
         later = self.bounds.squash(self.target_policy(seen))
@@ -87,7 +91,8 @@ class DDPG(keras.Model):
         self, observation: dict[str, Any], state: Any, *, seed: Any, explore: Any
     ) -> tuple[Any, Any, dict[str, Any]]:
         """Actions [N, A], with noise where `explore` is above 0."""
-        action = self.bounds.squash(self.policy(observation["observation"]))
+        seen = self.standard(observation["observation"])
+        action = self.bounds.squash(self.policy(seen))
         noise = seeds.normal(ops.shape(action), seeds.salted(seed, "explore"))
         action += explore * self.noise * self.bounds.reach * noise
         return self.bounds.clip(action), state, {}
@@ -96,6 +101,16 @@ class DDPG(keras.Model):
         self, batch: dict[str, Any], *, training: bool
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
         """({'policy', 'value'}, inner values), over a batch of transitions."""
+        statistics = self.standard.sums(batch["observation"], batch["weights"])
+        ends = ("observation", "next_observation")
+        batch = {**batch, **{name: self.standard(batch[name]) for name in ends}}
+        losses, inner = self.standard_losses(batch)
+        return losses, {**inner, "statistics": statistics}
+
+    def standard_losses(
+        self, batch: dict[str, Any]
+    ) -> tuple[dict[str, Sum], dict[str, Any]]:
+        """As `losses`, of observations already standardised."""
         seen, weights = batch["observation"], batch["weights"]
         target = ops.stop_gradient(self.target(batch))
         value, errors = self.value_loss(seen, batch["action"], target)
@@ -143,10 +158,11 @@ class DDPG(keras.Model):
             "value": self.value.trainable_variables,
         }
 
-    def followers(self) -> list[tuple[keras.Variable, keras.Variable, float, int]]:
+    def followers(self) -> list[tuple[Any, ...]]:
         pairs = [
             *zip(self.target_policy.variables, self.policy.variables, strict=True),
             *zip(self.target_value.variables, self.value.variables, strict=True),
         ]
         rate, every = self.target_rate, self.target_every
-        return [(target, source, rate, every) for target, source in pairs]
+        targets = [(target, source, rate, every) for target, source in pairs]
+        return [*targets, *self.standard.followers()]

@@ -34,6 +34,7 @@ class PPO(keras.Model):
       clip: of the probability ratio.
       value_clip: of the value's move; 0 for none.
       value_cost, entropy_bonus: weights of these losses.
+      standardise: whether numbers observed are brought to mean 0 and variance 1.
     """
 
     FEATURES = {"observation": "real|image", "action": "label|real"}
@@ -54,6 +55,7 @@ class PPO(keras.Model):
         value_clip: float = 0.0,
         value_cost: float = 0.5,
         entropy_bonus: float = 0.01,
+        standardise: bool = False,
     ) -> None:
         super().__init__(name="ppo")
         action = features["action"]
@@ -65,7 +67,12 @@ class PPO(keras.Model):
         self.value_cost, self.entropy_bonus = value_cost, entropy_bonus
         size = action.size if self.discrete else int(math.prod(action.shape))  # type: ignore
         hidden = (hidden_size,) * num_layers
-        self.encoder = Encoder(features["observation"], kind=encoder, size=encoder_size)
+        self.encoder = Encoder(
+            features["observation"],
+            kind=encoder,
+            size=encoder_size,
+            standardise=standardise,
+        )
         self.policy = Tower(
             (*hidden, size), activation="tanh", last_scale=0.01, name="policy"
         )
@@ -124,7 +131,12 @@ class PPO(keras.Model):
             "divergence": weighted_sum(ratio - 1.0 - change, mask),
             "clipped": weighted_sum(ops.abs(ratio - 1.0) > self.clip, mask),
         }
-        return {"all": weighted_sum(total, mask)}, {"ratio": ratio, "metrics": metrics}
+        inner = {"ratio": ratio, "metrics": metrics}
+        inner["statistics"] = self.encoder.standard.sums(rows["observation"], mask)
+        return {"all": weighted_sum(total, mask)}, inner
+
+    def followers(self) -> list[tuple[Any, ...]]:
+        return self.encoder.standard.followers()
 
     # -- parts -----------------------------------------------------------------------
 

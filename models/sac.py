@@ -11,6 +11,7 @@ from t2t import registry, returns
 from t2t.features import Feature
 from t2t.layers import seeds
 from t2t.layers.bounded import Bounds
+from t2t.layers.standard import Standard
 from t2t.layers.tower import Tower
 from t2t.losses import Sum, weighted_sum
 
@@ -25,6 +26,7 @@ class SAC(keras.Model):
       discount: γ.
       target_rate: share by which the target values move a step (τ).
       target_entropy: of the policy, in nats; None for minus the action's size.
+      standardise: whether observations are brought to mean 0 and variance 1.
     """
 
     FEATURES = {"observation": "real", "action": "real"}
@@ -40,8 +42,10 @@ class SAC(keras.Model):
         discount: float = 0.99,
         target_rate: float = 0.005,
         target_entropy: float | None = None,
+        standardise: bool = False,
     ) -> None:
         super().__init__(name="sac")
+        self.standard = Standard(features["observation"].shape[0], active=standardise)
         self.bounds = Bounds(features["action"])
         size = self.bounds.size
         self.discount, self.target_rate = discount, target_rate
@@ -61,7 +65,7 @@ class SAC(keras.Model):
         self, batch: dict[str, Any], *, training: bool = False
     ) -> tuple[Any, dict[str, Any]]:
         """The policy's mean actions [B, A]; inner values name the rest."""
-        seen = batch["observation"]
+        seen = self.standard(batch["observation"])
         mean, log_std = self._policy(seen)
         inner = {"log_std": log_std, "value": self.q(seen, batch["action"])}
         inner["target_value"] = self.q(seen, batch["action"], self.target_value)
@@ -71,7 +75,7 @@ class SAC(keras.Model):
         self, observation: dict[str, Any], state: Any, *, seed: Any, explore: Any
     ) -> tuple[Any, Any, dict[str, Any]]:
         """Actions [N, A]: drawn, or the mean where `explore` is 0."""
-        mean, log_std = self._policy(observation["observation"])
+        mean, log_std = self._policy(self.standard(observation["observation"]))
         drawn, _ = self.bounds.draw(mean, log_std, seeds.salted(seed, "act"))
         return ops.where(explore > 0, drawn, self.bounds.squash(mean)), state, {}
 
@@ -79,7 +83,7 @@ class SAC(keras.Model):
         self, batch: dict[str, Any], *, training: bool
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
         """({'policy', 'value', 'temperature'}, inner values), over transitions."""
-        seen, weights = batch["observation"], batch["weights"]
+        seen, weights = self.standard(batch["observation"]), batch["weights"]
         temperature = ops.exp(self.log_temperature)
         target = ops.stop_gradient(self.target(batch))
         value = self.q(seen, batch["action"])
@@ -101,14 +105,15 @@ class SAC(keras.Model):
             "entropy": weighted_sum(-density, weights),
             "temperature": weighted_sum(temperature * ops.ones_like(value), weights),
         }
-        return losses, {**inner, "metrics": metrics}
+        statistics = self.standard.sums(batch["observation"], weights)
+        return losses, {**inner, "metrics": metrics, "statistics": statistics}
 
     def target(self, batch: dict[str, Any]) -> Any:
         """What the value should be [B], the entropy's worth included."""
         total, after = returns.n_step(
             batch["reward"], batch["going"], batch["steps"], self.discount
         )
-        later = batch["next_observation"]
+        later = self.standard(batch["next_observation"])
         action, density = self._draw(later, "target")
         value = ops.min(self.q(later, action, self.target_value), axis=0)
         return total + after * (value - ops.exp(self.log_temperature) * density)
@@ -127,9 +132,10 @@ class SAC(keras.Model):
             "temperature": [self.log_temperature],
         }
 
-    def followers(self) -> list[tuple[keras.Variable, keras.Variable, float]]:
+    def followers(self) -> list[tuple[Any, ...]]:
         pairs = zip(self.target_value.variables, self.value.variables, strict=True)
-        return [(target, source, self.target_rate) for target, source in pairs]
+        targets = [(target, source, self.target_rate) for target, source in pairs]
+        return [*targets, *self.standard.followers()]
 
     # -- parts -----------------------------------------------------------------------
 

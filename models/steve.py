@@ -52,7 +52,8 @@ class STEVE(DDPG):
         arXiv:1803.00101), 'mve_tdk' (and the value learns on imagined states, too),
         'mean' of the horizons, 'lambda' (λ-return), 'steve', 'steve_cov'.
       trace: λ of 'lambda'.
-      discount, target_rate, target_every, noise, squash_penalty: as `DDPG`.
+      discount, target_rate, target_every, noise, squash_penalty, standardise: as
+        `DDPG`; the model, too, is one of standardised observations.
       decay: of the squares of the model's kernels.
       pretrain: steps in which only the model learns.
     """
@@ -78,6 +79,7 @@ class STEVE(DDPG):
         target_every: int = 1,
         noise: float = 0.1,
         squash_penalty: float = 1e-3,
+        standardise: bool = False,
         decay: float = 1e-4,
         pretrain: int = 0,
     ) -> None:
@@ -91,6 +93,7 @@ class STEVE(DDPG):
             target_every=target_every,
             noise=noise,
             squash_penalty=squash_penalty,
+            standardise=standardise,
             name="steve",
         )
         if target_rule not in RULES:
@@ -114,14 +117,15 @@ class STEVE(DDPG):
     ) -> tuple[Any, dict[str, Any]]:
         """As `DDPG`, and what the model expects of the action."""
         action, inner = super().call(batch, training=training)
-        imagined = self.imagine(batch["observation"], steps=max(1, self.horizon))
+        seen = self.standard(batch["observation"])
+        imagined = self.imagine(seen, steps=max(1, self.horizon))
         return action, {**inner, "imagined_rewards": ops.stack(imagined.rewards)}
 
-    def losses(  # type: ignore[override]  # Keras has a property of this name
-        self, batch: dict[str, Any], *, training: bool
+    def standard_losses(
+        self, batch: dict[str, Any]
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
         """({'policy', 'value', 'dynamics'}, inner values), over transitions."""
-        losses, inner = super().losses(batch, training=training)
+        losses, inner = super().standard_losses(batch)
         losses["dynamics"], metrics = self.dynamics_loss(batch)
         if self.rule in ("steve", "steve_cov"):
             weights = self.horizon_weights(self.candidates(batch))

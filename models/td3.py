@@ -37,6 +37,7 @@ class TD3(DDPG):
         noise: float = 0.1,
         target_noise: float = 0.2,
         target_noise_clip: float = 0.5,
+        standardise: bool = False,
     ) -> None:
         super().__init__(
             features,
@@ -47,6 +48,7 @@ class TD3(DDPG):
             target_rate=target_rate,
             noise=noise,
             squash_penalty=0.0,
+            standardise=standardise,
             name="td3",
         )
         self.target_noise, self.target_noise_clip = target_noise, target_noise_clip

@@ -9,6 +9,7 @@ from keras import ops
 
 from t2t import registry
 from t2t.features import Feature
+from t2t.layers.standard import Standard
 
 
 class Encoder(keras.layers.Layer):
@@ -18,13 +19,22 @@ class Encoder(keras.layers.Layer):
       feature: an image, or a real vector, which passes as it is.
       kind: of the convolutions, a name in `CONVOLUTIONS`.
       size: of the vector that an image becomes.
+      standardise: whether numbers are brought to mean 0 and variance 1.
     """
 
     def __init__(
-        self, feature: Feature, *, kind: str, size: int, name: str = "encoder"
+        self,
+        feature: Feature,
+        *,
+        kind: str,
+        size: int,
+        standardise: bool = False,
+        name: str = "encoder",
     ) -> None:
         super().__init__(name=name)
         self.images = feature.kind == "image"
+        active = standardise and not self.images
+        self.standard = Standard(feature.shape[0] or 0, active=active)
         self.parts: list[Any] = []
         if self.images:
             if kind not in CONVOLUTIONS:
@@ -35,7 +45,7 @@ class Encoder(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         if not self.images:
-            return ops.cast(x, "float32")
+            return self.standard(ops.cast(x, "float32"))
         x = ops.cast(x, "float32") / 255.0
         for part in self.parts:
             x = part(x)

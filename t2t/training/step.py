@@ -26,13 +26,19 @@ from t2t.layers.seeds import mix, random_seed, uint32
 from t2t.sources import Batch
 from t2t.training.devices import split_rows
 
+STATISTIC = "statistic/"  # before the name of a batch's mean that a variable follows
+
 
 @dataclasses.dataclass(frozen=True)
 class Follower:
-    """A variable that moves by `tau` towards its source after `every` so many steps."""
+    """A variable that moves by `tau` towards its source after `every` so many steps.
+
+    A source that is a name stands for the batch's mean of inner['statistics'][name];
+    of the first 1 / tau steps its follower holds the plain average.
+    """
 
     target: keras.Variable
-    source: keras.Variable
+    source: keras.Variable | str
     tau: float
     every: int = 1
 
@@ -88,7 +94,8 @@ class Step:
         followers = getattr(model, "followers", list)
         self.followers = [Follower(*follower) for follower in followers()]
         for follower in self.followers:
-            follower.target.assign(follower.source)
+            if not isinstance(follower.source, str):
+                follower.target.assign(follower.source)
         with self.strategy.scope():
             for group, variables in self.groups.items():
                 with gin.config_scope(group):
@@ -152,21 +159,26 @@ class Step:
     # -- inside the graph -------------------------------------------------------------
 
     def _sum_gradients(self, batch: dict[str, Any], seed: Any) -> tuple[Any, Any, Any]:
-        """({group: gradients of the loss sum}, {name: (sum, weight)}, priority)."""
+        """({group: gradients of the loss sum}, {name: (sum, weight)}, priority).
+
+        Among the sums are the losses, the metrics and the statistics."""
         with tf.GradientTape(persistent=True) as tape, random_seed(seed):
             losses, inner = self.model.losses(batch, training=True)
-            sums = {group: losses[group][0] for group in self.groups}
+            totals = {group: losses[group][0] for group in self.groups}
         gradients = {}
         for group, variables in self.groups.items():
             found = tape.gradient(
-                sums[group],
+                totals[group],
                 [v.value for v in variables],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             gradients[group] = [tf.convert_to_tensor(g) for g in found]
-        named = {f"loss/{group}": losses[group] for group in self.groups}
+        sums = dict(inner.get("metrics", {}))
+        sums.update({f"loss/{group}": losses[group] for group in self.groups})
+        statistics = inner.get("statistics", {})
+        sums.update({f"{STATISTIC}{name}": s for name, s in statistics.items()})
         priority = {n: inner[n] for n in ("priority",) if n in inner}
-        return gradients, {**inner.get("metrics", {}), **named}, priority
+        return gradients, sums, priority
 
     def _replica_gradients(self, batch: dict[str, Any], seed: Any) -> Any:
         """The same of this replica's rows, over the micro-batches."""
@@ -218,12 +230,22 @@ class Step:
             metrics[f"gradient_norm/{group}"] = norm
             metrics["finite"] &= finite
         for follower in self.followers:
+            self._follow(follower, metrics, number)
+        return {n: v for n, v in metrics.items() if not n.startswith(STATISTIC)}
+
+    def _follow(self, follower: Follower, metrics: dict[str, Any], number: Any) -> None:
+        tau = follower.tau
+        if isinstance(follower.source, str):
+            source = metrics[f"{STATISTIC}{follower.source}"]
+            tau = tf.maximum(tau, 1.0 / tf.cast(number + 1, tf.float32))
+            tau = tf.where(metrics["finite"], tau, 0.0)
+            source = tf.where(metrics["finite"], source, 0.0)
+        else:
             source = tf.cast(follower.source, follower.target.dtype)
-            tau = tf.where((number + 1) % follower.every == 0, follower.tau, 0.0)
-            distance = source - follower.target.value
-            move = tf.cast(tau, distance.dtype) * distance
-            follower.target.assign(follower.target + move)
-        return metrics
+        tau = tf.where((number + 1) % follower.every == 0, tau, 0.0)
+        distance = source - follower.target.value
+        move = tf.cast(tau, distance.dtype) * distance
+        follower.target.assign(follower.target + move)
 
     def _apply(self, group: str, gradients: list[Any], number: Any) -> None:
         """Moves a group's variables, if it is its turn."""

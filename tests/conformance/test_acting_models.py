@@ -28,7 +28,13 @@ from t2t.training.step import Step
 
 NAMES = kit.models(method="act")
 EVERY = pytest.mark.parametrize("name", NAMES)
-SMALL = {"hidden_size": 16, "num_layers": 1, "model_size": 16, "atoms": 11}
+SMALL = {
+    "hidden_size": 16,
+    "num_layers": 1,
+    "model_size": 16,
+    "atoms": 11,
+    "standardise": True,
+}
 ACTIONS = {
     "label": Feature("label", (), "int32", "", classes=3),
     "real": Feature("real", (2,), "float32", "X", low=(-2.0, 0.0), high=(1.0, 4.0)),
@@ -157,8 +163,32 @@ def test_groups_share_out_what_is_trained(name: str) -> None:
     named = [v.path for group in step.groups.values() for v in group]
     assert sorted(named) == sorted({v.path for v in step.model.trainable_variables})
     for follower in step.followers:
-        np.testing.assert_array_equal(follower.target, follower.source)
         assert not follower.target.trainable
+        if not isinstance(follower.source, str):
+            np.testing.assert_array_equal(follower.target, follower.source)
+
+
+@EVERY
+def test_what_is_observed_is_standardised_by_what_was_seen(
+    name: str, tmp_path: Path
+) -> None:
+    """The plain average of the first batches, on one device."""
+    step = _step(_make(name))
+    followed = [f for f in step.followers if isinstance(f.source, str)]
+    if not followed:
+        pytest.skip("this model takes observations as they are")
+    source, seen = _source(name, step.model, tmp_path), []
+    for number in range(3):
+        batch = next(source)
+        rows = batch["observation"]
+        if rows.ndim == 3:  # sequences, whose last row is no step
+            seen.append(rows[:, :-1][batch["taken"][:, :-1] > 0].mean(axis=0))
+        else:
+            seen.append(np.average(rows, axis=0, weights=batch["weights"]))
+        step(number, batch)
+    mean, variance = (f.target for f in followed)
+    np.testing.assert_allclose(mean, np.mean(seen, axis=0), rtol=1e-4, atol=1e-5)
+    assert (np.array(variance) > 0).all() and not np.allclose(variance, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,29 @@ class TwoLines(keras.Model):
         return {"first": (both, rows * 1.0), "second": (both, rows * 1.0)}, {}
 
 
+class Centred(keras.Model):
+    """Keeps an average of what it has seen, as `layers.standard` does."""
+
+    JIT = True
+
+    def __init__(self) -> None:
+        super().__init__(name="centred")
+        self.w = self.add_weight(shape=(1,), initializer="ones", name="w")
+        self.mean = self.add_weight(
+            shape=(3,), initializer="zeros", name="mean", trainable=False
+        )
+        self.built = True
+
+    def losses(self, batch: Any, *, training: bool) -> Any:  # type: ignore[override]
+        weights, ops = batch["weights"], keras.ops
+        total = ops.sum(weights)
+        mean = ops.sum(weights[:, None] * batch["x"], axis=0), total
+        return {"all": (total * self.w[0], total)}, {"statistics": {"x": mean}}
+
+    def followers(self) -> list[tuple[keras.Variable, str, float]]:
+        return [(self.mean, "x", 0.5)]
+
+
 def _batch(rows: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
     x = np.random.default_rng(seed).normal(size=(rows, 3)).astype("float32")
     return {"x": x, "weights": np.array([1, 1, 1, 0] * (rows // 4), np.float32)}
@@ -121,6 +144,30 @@ def test_the_average_follows(strategy: str) -> None:
     assert {f"model/{path}", f"ema/{path}"} <= set(step.variables())
     plain = _step()
     assert averaged_weights(plain) == plain.model.variables
+
+
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_a_statistic_is_followed_however_the_batch_is_shared(
+    sharding: dict[str, Any],
+) -> None:
+    """Plainly averaged at first, by its share after; never by a batch that is bad."""
+    devices = make_strategy(sharding.get("strategy", "none"))
+    with devices.scope():
+        model = Centred()
+    options = StepOptions(accumulate=sharding.get("accumulate", 1))
+    step = Step(model, _sgd(), options=options, strategy=devices)
+    expected = np.zeros(3)
+    for number in range(4):
+        batch = _batch(seed=number)
+        mean = batch["x"][:3].mean(axis=0)  # row 3 weighs nothing
+        expected += max(0.5, 1 / (number + 1)) * (mean - expected)
+        assert "statistic/x" not in step(number, batch)
+        np.testing.assert_allclose(model.mean, expected, rtol=1e-5)
+    bad = _batch(seed=9)
+    bad["x"][0, 0] = np.inf
+    bad["weights"][0] = np.nan
+    assert not bool(step(4, bad)["finite"])
+    np.testing.assert_allclose(model.mean, expected, rtol=1e-5)
 
 
 def test_groups_have_their_own_loss_and_optimizer() -> None:
