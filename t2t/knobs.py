@@ -43,6 +43,7 @@ CHOICES = {
     "blocks.norm": ("layer", "rms", "none"),
     "blocks.norm_position": ("pre", "post"),
     "blocks.position": ("sinusoid", "learned", "rotary", "relative", "none"),
+    "speech_codec.quantiser": ("finite_scalar", "residual"),
     "blocks.activation": ("relu", "gelu", "silu", "swiglu", "geglu", "reglu"),
 }  # fmt: skip
 # Factors of a learning-rate schedule; `t2t.optimizers.schedules` has their formulas.

@@ -1,0 +1,159 @@
+"""Pictures as a grid of codes, and back: a convolutional autoencoder with finite
+scalar quantisation (Mentzer et al., arXiv:2309.15505).
+
+Notable features: nothing is random and no codebook is learned; sizes may differ from
+picture to picture, one code stands for each square of pixels.
+
+The surprise: no XLA by default. On CPUs it loses to oneDNN on convolutions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from t2t import registry
+from t2t.features import Feature
+from t2t.layers.quantise import FiniteScalar
+from t2t.losses import Sum, weighted_sum
+
+
+@registry.model("image_tokenizer")
+class ImageTokenizer(keras.Model):
+    """Pictures [H, W, C] to codes [H/P, W/P] and back.
+
+    Args:
+      features: of the problem; `image` is uint8 [H, W, C].
+      channels: of each halving of the picture; P = 2 to the power of their number.
+      blocks: residual blocks at each size.
+      levels: of the numbers of a code; their product is the number of codes.
+    """
+
+    FEATURES = {"image": "image"}
+    METRICS = ("psnr_db", "absolute_error")
+    JIT = False
+    TOKENIZES = "image"
+
+    def __init__(
+        self,
+        features: dict[str, Feature],
+        *,
+        channels: tuple[int, ...] = (32, 64, 128),
+        blocks: int = 1,
+        levels: tuple[int, ...] = (8, 5, 5, 5),
+    ) -> None:
+        super().__init__(name="image_tokenizer")
+        height, width, self.colours = features["image"].shape
+        self.patch = 2 ** len(channels)
+        if (height or 0) % self.patch or (width or 0) % self.patch:
+            raise ValueError(
+                f"pictures of {height} x {width} pixels: both sides must be multiples "
+                f"of {self.patch}, since channels={channels} halves them "
+                f"{len(channels)} times"
+            )
+        self.book_size = math.prod(levels)
+        self.quantiser = FiniteScalar(levels, books=1)
+        self.reading: list[Any] = []
+        for i, size in enumerate(channels):
+            self.reading.append(_convolution(size, f"down_{i}", size=4, stride=2))
+            self.reading += [_Residual(size, f"read_{i}_{b}") for b in range(blocks)]
+        self.squeeze = _convolution(self.quantiser.size, "squeeze", size=1)
+        self.unsqueeze = _convolution(channels[-1], "unsqueeze", size=3)
+        self.writing: list[Any] = []
+        for i, size in reversed(list(enumerate(channels))):
+            self.writing += [_Residual(size, f"write_{i}_{b}") for b in range(blocks)]
+            after = channels[i - 1] if i else channels[0]
+            self.writing.append(_Double(after, f"up_{i}"))
+        self.paint = _convolution(self.colours or 3, "paint", size=3)
+
+    def call(
+        self, batch: dict[str, Any], *, training: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
+        """(pictures as they come back [B, H, W, C] within 0 to 1, inner values)."""
+        image = ops.cast(batch["image"], "float32") / 255.0
+        vectors, codes, _ = self.quantiser(self._read(image), training=training)
+        return self._write(vectors), {"picture": image, "codes": codes[..., 0]}
+
+    def losses(  # type: ignore[override]  # Keras has a property of this name
+        self, batch: dict[str, Any], *, training: bool
+    ) -> tuple[dict[str, Sum], dict[str, Any]]:
+        """({'all': absolute and squared error}, inner values)."""
+        seen, inner = self(batch, training=training)
+        wrong = seen - inner["picture"]
+        absolute = ops.mean(ops.abs(wrong), axis=(1, 2, 3))
+        square = ops.mean(ops.square(wrong), axis=(1, 2, 3))
+        if not training:
+            decibels = -10.0 / math.log(10.0) * ops.log(square + 1e-10)
+            inner["metrics"] = {
+                "psnr_db": weighted_sum(decibels, batch["weights"]),
+                "absolute_error": weighted_sum(absolute, batch["weights"]),
+            }
+        return {"all": weighted_sum(absolute + 4.0 * square, batch["weights"])}, inner
+
+    # -- as a tokenizer --------------------------------------------------------------
+
+    def encode(self, images: Any) -> Any:
+        """uint8 [B, H, W, C] -> codes int [B, H/P, W/P]."""
+        features = self._read(ops.cast(images, "float32") / 255.0)
+        return self.quantiser(features)[1][..., 0]
+
+    def decode(self, codes: Any) -> Any:
+        """Codes [B, h, w] -> uint8 [B, h·P, w·P, C]."""
+        seen = self._write(self.quantiser.vectors(codes[..., None]))
+        return ops.cast(ops.round(ops.clip(seen, 0.0, 1.0) * 255.0), "uint8")
+
+    def _read(self, x: Any) -> Any:
+        for part in self.reading:
+            x = part(x)
+        return self.squeeze(x)
+
+    def _write(self, x: Any) -> Any:
+        x = self.unsqueeze(x)
+        for part in self.writing:
+            x = part(x)
+        return ops.sigmoid(self.paint(x))
+
+
+class _Residual(keras.layers.Layer):
+    """x + two convolutions of it."""
+
+    def __init__(self, channels: int, name: str) -> None:
+        super().__init__(name=name)
+        self.norm = keras.layers.GroupNormalization(1, name="norm")
+        self.one = _convolution(channels, "one", size=3)
+        self.two = _convolution(channels, "two", size=3, zeros=True)
+
+    def call(self, x: Any) -> Any:
+        return x + self.two(ops.gelu(self.one(ops.gelu(self.norm(x)))))
+
+
+class _Double(keras.layers.Layer):
+    """[B, h, w, ·] -> [B, 2h, 2w, channels]: each place writes four."""
+
+    def __init__(self, channels: int, name: str) -> None:
+        super().__init__(name=name)
+        self.channels = channels
+        self.project = _convolution(4 * channels, "project", size=3)
+
+    def call(self, x: Any) -> Any:
+        x = self.project(x)
+        rows, height, width = x.shape[:3]
+        x = ops.reshape(x, (-1, height, width, 2, 2, self.channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.gelu(ops.reshape(x, (-1, 2 * height, 2 * width, self.channels)))
+
+
+def _convolution(
+    channels: int, name: str, *, size: int, stride: int = 1, zeros: bool = False
+) -> Any:
+    return keras.layers.Conv2D(
+        channels,
+        size,
+        stride,
+        padding="same",
+        kernel_initializer="zeros" if zeros else "glorot_uniform",
+        name=name,
+    )

@@ -1,0 +1,273 @@
+"""Conversations as slots of one network, and back.
+
+The main stream holds text pieces, marks and the codes of pictures; beside it lie K
+streams of audio codes, which move where the main stream says AUDIO. Book k of a frame
+stands `delays[k]` slots later than the frame does (MusicGen, arXiv:2306.05284), so
+that it can be told from the books before it.
+
+    <user> what is this <picture> c c c c </picture> <assistant> <speak> <voice:alto>
+    seven <sound> a a a a </sound> EOS
+
+Every slot has a place on three axes, time, row and column. A tick of time is 40 ms: an
+audio frame takes one, a film frame five; text moves on all three axes at once (as in
+Qwen2.5-Omni, arXiv:2503.20215).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from t2t.features import EOS
+from t2t.media.messages import Coded, Message, Part, Text
+from t2t.text.sentence_piece import SentencePiece
+
+VOICES = ("alto", "bass", "soprano", "tenor")
+MARKS = (
+    "<system>", "<user>", "<assistant>",
+    "<write>", "<speak>", "<draw>",
+    "<sound>", "<audio>", "</sound>",
+    "<picture>", "</picture>",
+    "<film>", "<frame>", "</film>",
+    "<nothing>", "<refuse>",
+    *(f"<voice:{voice}>" for voice in VOICES),
+)  # fmt: skip
+ASKS = {"text": "<write>", "audio": "<speak>", "image": "<draw>"}
+FILM_TICKS = 5  # of 40 ms between frames
+
+
+class OmniVocabulary(SentencePiece):
+    """Text pieces first, then marks, then the codes of pictures.
+
+    Args:
+      pictures: number of codes that a picture's tokenizer has.
+    """
+
+    def __init__(self, name: str, size: int, *, pictures: int) -> None:
+        super().__init__(name, size)
+        self.pictures = pictures
+
+    @property
+    def pieces(self) -> int:
+        return self.processor.vocab_size()
+
+    @property
+    def size(self) -> int:
+        return self.pieces + len(MARKS) + self.pictures
+
+    def mark(self, name: str) -> int:
+        return self.pieces + MARKS.index(name)
+
+    @property
+    def first_picture(self) -> int:
+        """The id of picture code 0."""
+        return self.pieces + len(MARKS)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text with its marks; a run of picture codes is shown as one sign."""
+        shown, run = "", []
+        for i in (*map(int, ids), EOS):
+            if EOS < i < self.pieces:
+                run.append(i)
+                continue
+            shown, run = shown + super().decode(run), []
+            if self.pieces <= i < self.first_picture:
+                shown += MARKS[i - self.pieces]
+            elif i >= self.first_picture and not shown.endswith("▦"):
+                shown += "▦"
+            if i == EOS:
+                break
+        return shown
+
+
+@dataclasses.dataclass
+class Slots:
+    """Arrays under construction; `tick` is the time of the next slot."""
+
+    books: int
+    main: list[int] = dataclasses.field(default_factory=list)
+    audio: list[np.ndarray] = dataclasses.field(default_factory=list)
+    places: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
+    learned: list[int] = dataclasses.field(default_factory=list)
+    tick: int = 0
+
+    def add(
+        self,
+        main: int,
+        *,
+        learned: bool,
+        audio: np.ndarray | None = None,
+        place: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Appends a slot, at the next tick unless it has a place of its own."""
+        self.main.append(main)
+        self.audio.append(np.zeros(self.books, np.int32) if audio is None else audio)
+        self.places.append(place or (self.tick,) * 3)
+        self.learned.append(int(learned))
+        if place is None:
+            self.tick += 1
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """{'targets' [T], 'audio' [T, K], 'places' [T, 3], 'learned' [T]}, int32."""
+        return {
+            "targets": np.array(self.main, np.int32),
+            "audio": np.array(self.audio, np.int32).reshape(-1, self.books),
+            "places": np.array(self.places, np.int32).reshape(-1, 3),
+            "learned": np.array(self.learned, np.int32),
+        }
+
+
+class Layout:
+    """How a conversation is laid out, for one vocabulary and its tokenizers.
+
+    Args:
+      vocabulary: of the main stream.
+      delays: of each audio book, in slots.
+    """
+
+    def __init__(self, vocabulary: OmniVocabulary, *, delays: Sequence[int]) -> None:
+        self.vocabulary, self.delays = vocabulary, tuple(delays)
+        self.books = len(self.delays)
+
+    # -- to slots ----------------------------------------------------------------------
+
+    def example(self, messages: Sequence[Message]) -> dict[str, np.ndarray]:
+        """A whole conversation; what the assistant gives is to be learned.
+
+        Raises:
+          ValueError: for a part that is not coded.
+        """
+        slots = Slots(self.books)
+        for message in messages:
+            self.open(slots, message)
+            learned = message.role == "assistant"
+            for part in message.parts:
+                self._part(slots, part, learned)
+            if learned:
+                slots.add(EOS, learned=True)
+        return slots.arrays()
+
+    def prompt(self, messages: Sequence[Message], answer: Message) -> Slots:
+        """Messages, and the opening of the assistant's answer."""
+        slots = Slots(self.books)
+        for message in (*messages, answer):
+            self.open(slots, message)
+            for part in message.parts:
+                self._part(slots, part, False)
+            if message.role == "assistant" and message is not answer:
+                slots.add(EOS, learned=False)
+        return slots
+
+    def open(self, slots: Slots, message: Message) -> None:
+        """The mark of a side, and what it is asked for."""
+        mark = self.vocabulary.mark
+        slots.add(mark(f"<{message.role}>"), learned=False)
+        if message.role == "assistant":
+            for modality in message.modalities:
+                slots.add(mark(ASKS[modality]), learned=False)
+            if "audio" in message.modalities:
+                voice = message.voice or VOICES[0]
+                slots.add(mark(f"<voice:{voice}>"), learned=False)
+
+    def _part(self, slots: Slots, part: Part, learned: bool) -> None:
+        if isinstance(part, Text):
+            for piece in self.vocabulary.encode(part.text):
+                slots.add(piece, learned=learned)
+        elif not isinstance(part, Coded):
+            raise ValueError(f"a {type(part).__name__} is to be coded first")
+        elif part.kind == "sound":
+            self.sound(slots, part.codes, learned=learned)
+        elif part.kind == "picture":
+            self._mark(slots, "<picture>", learned)
+            self._grid(slots, part.codes, learned)
+            slots.tick += max(part.codes.shape)
+            self._mark(slots, "</picture>", learned)
+        else:
+            self._film(slots, part.codes, learned)
+
+    def sound(self, slots: Slots, codes: np.ndarray, *, learned: bool) -> None:
+        """Frames [T, K] between their marks."""
+        self._mark(slots, "<sound>", learned)
+        for row in self.delayed(codes):
+            audio = self.vocabulary.mark("<audio>")
+            slots.add(audio, learned=learned, audio=row)
+        self._mark(slots, "</sound>", learned)
+
+    def _film(self, slots: Slots, frames: np.ndarray, learned: bool) -> None:
+        self._mark(slots, "<film>", learned)
+        begin = slots.tick
+        for number, codes in enumerate(frames):
+            slots.tick = begin + FILM_TICKS * number
+            place = (slots.tick,) * 3
+            slots.add(self.vocabulary.mark("<frame>"), learned=learned, place=place)
+            self._grid(slots, codes, learned)
+        slots.tick = begin + FILM_TICKS * len(frames)
+        self._mark(slots, "</film>", learned)
+
+    def _grid(self, slots: Slots, codes: np.ndarray, learned: bool) -> None:
+        tick, first = slots.tick, self.vocabulary.first_picture
+        for (row, column), code in np.ndenumerate(codes):
+            place = (tick, tick + row, tick + column)
+            slots.add(first + int(code), learned=learned, place=place)
+
+    def _mark(self, slots: Slots, name: str, learned: bool) -> None:
+        slots.add(self.vocabulary.mark(name), learned=learned)
+
+    # -- audio streams -----------------------------------------------------------------
+
+    def delayed(self, codes: np.ndarray) -> np.ndarray:
+        """Codes [T, K] as streams [T + longest delay, K]; 0 where there is none."""
+        count = len(codes) + max(self.delays)
+        streams = np.zeros((count, self.books), np.int32)
+        for k, delay in enumerate(self.delays):
+            streams[delay : delay + len(codes), k] = codes[:, k] + 1
+        return streams
+
+    def aligned(self, streams: np.ndarray) -> np.ndarray:
+        """The inverse: streams [S, K] as codes [S - longest delay, K]."""
+        count = max(0, len(streams) - max(self.delays))
+        columns = [streams[d : d + count, k] for k, d in enumerate(self.delays)]
+        return np.maximum(np.stack(columns, axis=-1) - 1, 0)
+
+    # -- from slots --------------------------------------------------------------------
+
+    def parts(self, main: Sequence[int], audio: np.ndarray) -> list[Part]:
+        """What slots of an answer say: text, and codes of sound and pictures."""
+        mark, first = self.vocabulary.mark, self.vocabulary.first_picture
+        found: list[Part] = []
+        text: list[int] = []
+        frames: list[np.ndarray] = []
+        codes: list[int] = []
+
+        def close() -> None:
+            if text:
+                found.append(Text(SentencePiece.decode(self.vocabulary, text)))
+            if frames:
+                found.append(Coded("sound", self.aligned(np.array(frames))))
+            if codes:
+                side = int(len(codes) ** 0.5)
+                square = np.array(codes[: side * side]).reshape(side, side)
+                found.append(Coded("picture", square))
+            text.clear(), frames.clear(), codes.clear()
+
+        for i, row in zip(main, audio, strict=True):
+            if i == EOS:
+                break
+            if EOS < i < self.vocabulary.pieces:
+                if frames or codes:
+                    close()
+                text.append(int(i))
+            elif i == mark("<audio>"):
+                if text or codes:
+                    close()
+                frames.append(row)
+            elif i >= first:
+                if text or frames:
+                    close()
+                codes.append(int(i) - first)
+            else:
+                close()
+        close()
+        return found

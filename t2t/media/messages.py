@@ -1,0 +1,87 @@
+"""A conversation: messages of parts that are written, heard, drawn or filmed.
+
+Audio is float32 [N] at 16 kHz within ±1; pictures are uint8 [H, W, 3]. `Coded` is any
+of them after its tokenizer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+RATE = 16_000  # samples a second
+MODALITIES = ("text", "audio", "image")  # that can be asked for, in this order
+ROLES = ("system", "user", "assistant")
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    samples: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    pixels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """frames: uint8 [F, H, W, 3], five a second."""
+
+    frames: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Coded:
+    """kind 'sound': codes int [T, K]; 'picture': [h, w]; 'film': [F, h, w]."""
+
+    kind: str
+    codes: np.ndarray
+
+
+Part = Any  # one of the above
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """What one side says.
+
+    voice: that the assistant speaks with.
+    wants: modalities that the assistant is asked for; () for those of its parts.
+    """
+
+    role: str
+    parts: tuple[Part, ...]
+    voice: str = ""
+    wants: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"a message's role is {self.role!r}, not one of {ROLES}")
+        unknown = [w for w in self.wants if w not in MODALITIES]
+        if unknown:
+            raise ValueError(f"there is no modality {unknown[0]!r}, only {MODALITIES}")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What is wanted, or what the parts are; speech has its words written, too."""
+        if self.wants:
+            return tuple(m for m in MODALITIES if m in self.wants)
+        kinds = {kind_of(part) for part in self.parts}
+        wanted = {"sound": "audio", "picture": "image"}
+        found = {wanted[kind] for kind in kinds if kind in wanted}
+        return tuple(m for m in MODALITIES if m in found) or ("text",)
+
+
+def kind_of(part: Part) -> str:
+    """'text', 'sound', 'picture' or 'film'."""
+    if isinstance(part, Coded):
+        return part.kind
+    return type(part).__name__.lower()
