@@ -23,6 +23,12 @@ EXTRAS = {
         "imageio>=2.34",
         "imageio-ffmpeg>=0.5",
     ],
+    # Procgen by EnvPool; it needs the system's Qt 5 (Debian: libqt5core5a libqt5gui5).
+    "procgen": ["envpool==1.2.5", "gymnasium>=1.2"],
+    # dm_control 1.0.50 asks a model of MuJoCo for what version 4 no longer has.
+    "dm_control": ["dm_control>=1.0.30", "mujoco<4", "gymnasium>=1.2"],
+    # The games come with it.
+    "atari": ["ale-py>=0.12", "gymnasium>=1.2"],
     # Compressed columns, and pictures of them, in the replay service.
     "replay": ["lz4>=4", "zstandard>=0.22", "pillow>=10"],
     "jax": ["jax>=0.5"],

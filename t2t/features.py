@@ -57,11 +57,14 @@ class Feature:
     """One named array of an example.
 
     kind: 'text' (ids of a vocabulary, ending with EOS), 'label' (one class id),
-      'image' (uint8 [H, W, C]), 'real' (float vector or series).
+      'image' (uint8 [H, W, C]), 'real' (float vector or series), 'audio' (int16
+      samples [N]), 'slots' (whole numbers beside a text, see `along`).
     shape: of one example, without batch; None where it varies.
     axes: one letter an axis of `shape`.
     classes: of a label without a vocabulary, such as an action.
     low, high: bounds of a real feature, where it has any.
+    along: the text feature whose slots this one shares: its first axis is T of that
+      text, and it is packed, cut and padded with it.
     """
 
     kind: str
@@ -72,6 +75,7 @@ class Feature:
     classes: int = 0
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+    along: str = ""
 
     def __post_init__(self) -> None:
         if len(self.axes) != len(self.shape):

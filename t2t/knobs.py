@@ -43,6 +43,7 @@ CHOICES = {
     "blocks.norm": ("layer", "rms", "none"),
     "blocks.norm_position": ("pre", "post"),
     "blocks.position": ("sinusoid", "learned", "rotary", "relative", "none"),
+    "omni.audio_head": ("parallel", "delay", "depth"),
     "speech_codec.quantiser": ("finite_scalar", "residual"),
     "blocks.activation": ("relu", "gelu", "silu", "swiglu", "geglu", "reglu"),
 }  # fmt: skip

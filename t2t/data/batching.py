@@ -43,6 +43,7 @@ class Batcher:
         self._buckets = dict(sorted(buckets.items()))
         self._max_length, self._drop_long = max(buckets), drop_long
         self.texts = [n for n, f in features.items() if f.kind == "text"]
+        self._along = {n: f.along for n, f in features.items() if f.along}
         self._counts = {"real": 0, "slots": 0, "dropped": 0}
 
     def next(self) -> Batch:
@@ -110,6 +111,8 @@ class Batcher:
                 cut[name] = example[name][: self._max_length].copy()
                 if example[name][-1] == EOS:
                     cut[name][-1] = EOS
+        for name, text in self._along.items():
+            cut[name] = example[name][: len(cut[text])]
         return cut
 
     def _count(self, batch: Batch) -> None:
@@ -124,7 +127,8 @@ class Batcher:
 class Packed(Batcher):
     """Rows of slots for each text feature, shared by several examples.
 
-    All features of one example stand in one row under one segment number.
+    All features of one example stand in one row under one segment number, those that
+    go along a text in its slots.
     """
 
     def __init__(
@@ -164,11 +168,15 @@ class Packed(Batcher):
 
     def _empty(self) -> Batch:
         shape = (self._rows, self._max_length)
-        return {
+        batch = {
             name + part: np.zeros(shape, np.int32)
             for name in self.texts
             for part in ("", "_segments", "_positions")
         }
+        for name in self._along:
+            feature = self._features[name]
+            batch[name] = np.zeros((*shape, *feature.shape[1:]), feature.dtype)  # type: ignore
+        return batch
 
     def _lay(
         self, batch: Batch, example: Encoded, *, row: int, start: Any, segment: int
@@ -179,6 +187,9 @@ class Packed(Batcher):
             batch[name][place] = ids
             batch[f"{name}_segments"][place] = segment
             batch[f"{name}_positions"][place] = np.arange(len(ids))
+            for beside, text in self._along.items():
+                if text == name:
+                    batch[beside][place] = example[beside]
 
     def _waiting(self) -> list[Reference]:
         return [reference for reference, _ in self._held]

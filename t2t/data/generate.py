@@ -133,7 +133,7 @@ class _Run:
             self.name,
             split=split,
             count=self.problem.SPLITS[split],
-            group_size=1 if kinds & {"image", "real"} else GROUP_SIZE,
+            group_size=1 if kinds & {"image", "real", "audio"} else GROUP_SIZE,
         )
         tokens: dict[str, int] = {}
         with contextlib.closing(writer), self._bar(split) as bar:

@@ -102,7 +102,9 @@ def _choose(problem: Problem, batching: str) -> str:
     """The batching to use: 'auto' decided, an impossible one refused."""
     knobs.check_choice("batches.batching", batching)
     features = problem.offered()
-    other = next((n for n, f in features.items() if f.kind != "text"), None)
+    other = next(
+        (n for n, f in features.items() if f.kind != "text" and not f.along), None
+    )
     if batching == "auto":
         return "packed" if other is None else "examples"
     if batching == "packed" and other is not None:

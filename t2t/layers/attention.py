@@ -21,6 +21,7 @@ import keras
 from keras import ops
 
 from t2t.layers.dropout import Dropout
+from t2t.layers.norm import make_norm
 from t2t.layers.position import rotate
 
 MASKED = -1e9
@@ -80,6 +81,8 @@ class Attention(keras.layers.Layer):
       head_size: K; None for D / H.
       dropout: rate on the attention weights.
       rotary: whether queries and keys are rotated by their positions.
+      normed: whether the queries and keys of each head are RMS-normalised, which
+        keeps their products bounded (QK-norm, arXiv:2302.05442).
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Attention(keras.layers.Layer):
         head_size: int | None = None,
         dropout: float = 0.0,
         rotary: bool = False,
+        normed: bool = False,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -111,6 +115,9 @@ class Attention(keras.layers.Layer):
         self.key = self._projection(self.num_kv_heads * self.head_size, "key")
         self.value = self._projection(self.num_kv_heads * self.head_size, "value")
         self.output_projection = self._projection(hidden_size, "output")
+        kind = "rms" if normed else "none"
+        self.query_norm = make_norm(kind, name="query_norm")
+        self.key_norm = make_norm(kind, name="key_norm")
         self.dropout = Dropout(dropout, name="dropout")
 
     def _projection(self, size: int, name: str) -> keras.layers.Layer:
@@ -126,7 +133,7 @@ class Attention(keras.layers.Layer):
 
         Heads stand before slots, so that a decoding step reads its cache as it lies.
         """
-        key = self._heads(self.key(memory), self.num_kv_heads)
+        key = self.key_norm(self._heads(self.key(memory), self.num_kv_heads))
         if self.rotary and positions is not None:
             key = rotate(key, positions)
         value = self._heads(self.value(memory), self.num_kv_heads)
@@ -151,7 +158,7 @@ class Attention(keras.layers.Layer):
           visible: bool [B, T, S], which keys each query may see; with a cache, of
             its first S slots. (Not `mask`: Keras attaches that to outputs.)
           memory: [B, S, D] to attend over; None for x itself.
-          positions: int [B, T] of x, needed by rotary self-attention.
+          positions: int [B, T] of x, or [B, T, 3] places, for rotary self-attention.
           bias: [B, H, T, S] or None.
           cache: {'key', 'value'}: [B, G, S, K]. With `slot` the T new keys and
             values are written there first; without, it is a finished memory.
@@ -160,7 +167,7 @@ class Attention(keras.layers.Layer):
         Returns:
           (output [B, T, D], weights [B, H, T, S], the new cache or None).
         """
-        query = self._heads(self.query(x), self.num_heads)
+        query = self.query_norm(self._heads(self.query(x), self.num_heads))
         if self.rotary and memory is None:
             query = rotate(query, positions)
         if cache is not None and slot is None:

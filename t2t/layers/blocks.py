@@ -34,6 +34,7 @@ class BlockShape:
     norm: str = "layer"
     norm_position: str = "pre"
     position: str = "sinusoid"
+    qk_norm: bool = False
     window: int | None = None
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -88,6 +89,7 @@ class Block(keras.layers.Layer):
             num_kv_heads=shape.num_kv_heads,
             dropout=shape.attention_dropout,
             rotary=rotary and shape.position == "rotary",
+            normed=shape.qk_norm,
             name=name,
         )
 
@@ -201,7 +203,8 @@ class Stack(keras.layers.Layer):
         Args:
           x: embedded tokens [B, T, D].
           visible: bool [B, T, S], which keys each query may see.
-          positions: int [B, T]; `key_positions` int [B, S], `positions` if None.
+          positions: int [B, T], [B, T, 3] where rotary; `key_positions` int [B, S],
+            `positions` if None.
           memory: for cross-attention.
           caches: one a block when decoding; `slot` as in `Attention`.
 

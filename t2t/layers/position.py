@@ -29,15 +29,25 @@ def sinusoids(positions: Any, size: int) -> Any:
 def rotate(x: Any, positions: Any, *, wavelength: float = 10_000.0) -> Any:
     """Rotary embedding (RoFormer, arXiv:2104.09864), first half with second half.
 
+    With three positions a token, of four neighbouring pairs two turn by the first
+    and one by each of the others: every axis has fast and slow pairs (as Qwen3-Omni,
+    arXiv:2509.17765, interleaves them).
+
     Args:
       x: [B, T, H, K], K even.
-      positions: int [B, T].
+      positions: int [B, T], or [B, T, 3].
     """
     half = x.shape[-1] // 2
     rates = ops.exp(
         ops.arange(half, dtype="float32") * (-math.log(wavelength) / half)
     )  # [K/2]
-    angles = ops.cast(positions, "float32")[..., None, None] * rates  # [B,T,1,K/2]
+    turns = ops.cast(positions, "float32")
+    if len(positions.shape) == 3:
+        axes = [(0, 1, 0, 2)[j % 4] for j in range(half)]
+        turns = ops.stack([turns[..., a] for a in axes], axis=-1)[:, :, None]
+    else:
+        turns = turns[..., None, None]
+    angles = turns * rates  # [B, T, 1, K/2]
     sin = ops.cast(ops.sin(angles), x.dtype)
     cos = ops.cast(ops.cos(angles), x.dtype)
     first, second = x[..., :half], x[..., half:]

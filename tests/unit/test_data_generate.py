@@ -27,7 +27,7 @@ import sys
 from data_toys import Learned
 from t2t.data.generate import generate
 if __name__ == "__main__":
-    generate(Learned(4000), sys.argv[1], sys.argv[1] + "/tmp", processes=2)
+    generate(Learned(int(sys.argv[2])), sys.argv[1], sys.argv[1] + "/tmp", processes=2)
 """
 
 
@@ -39,10 +39,10 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, count: int = 4000) -> subprocess.Popen:
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(folder)],
+        [sys.executable, "-c", RUN, str(folder), str(count)],
         env={**os.environ, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -153,11 +153,11 @@ def test_killed_at_any_time_then_run_again(tmp_path):
 
 
 def test_ctrl_c_leaves_no_workers(tmp_path):
-    run = start(tmp_path / "data")
+    run = start(tmp_path / "data", count=200_000)  # more than it gets to write
     while not list(tmp_path.glob("data/*.unfinished")):
         time.sleep(0.01)
     os.killpg(run.pid, signal.SIGINT)
-    assert run.wait(10) != 0
+    assert run.wait(20) != 0
     wait_until_gone(run.pid)
 
 
