@@ -18,7 +18,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from t2t import knobs, losses as losses_lib, registry
+from t2t import knobs, registry
+from t2t import losses as losses_lib
 from t2t.features import Feature
 from t2t.layers import seeds
 from t2t.layers.attention import attention_mask
@@ -202,9 +203,7 @@ class Omni(keras.Model):
         """[B, T, D] and the codes to tell [B, T, K] -> [B, T, K, C]."""
         rows, count, size = x.shape
         if self.depth is None:
-            logits = ops.reshape(
-                self.spoken(x), (rows, count, self.books, self.codes)
-            )
+            logits = ops.reshape(self.spoken(x), (rows, count, self.books, self.codes))
             return ops.cast(logits, "float32")
         flat = self.depth(
             ops.reshape(x, (-1, size)), ops.reshape(codes, (-1, self.books))
@@ -215,9 +214,7 @@ class Omni(keras.Model):
 class Depth(keras.layers.Layer):
     """The books of one slot, one after another, given what the network made of it."""
 
-    def __init__(
-        self, books: int, codes: int, *, size: int, num_layers: int
-    ) -> None:
+    def __init__(self, books: int, codes: int, *, size: int, num_layers: int) -> None:
         super().__init__(name="depth")
         self.books, self.codes = books, codes
         shape = BlockShape(

@@ -135,7 +135,7 @@ class SpeechCodec(keras.Model):
     # -- as a tokenizer --------------------------------------------------------------
 
     def encode(self, samples: Any, past: Any = None) -> tuple[Any, Any]:
-        """Samples [B, T·frame] in ±1 -> (codes int [B, T, K], what comes after sees)."""
+        """Samples [B, T·frame] in ±1 -> (codes [B, T, K], the past of what follows)."""
         features, past = self._read(samples, past)
         return self.quantiser(features)[1], past
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import zipfile
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2t.problems import holdout, translate_interface
+from t2t.problems import holdout, translate_interface, wheels
 from t2t.problems.holdout import Pair
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable
 
@@ -93,10 +94,11 @@ def _mini_wheel(path: Path) -> None:
 
 @pytest.fixture
 def wheel_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / translate_interface.WHEEL
+    path = tmp_path / translate_interface.WHEEL.name
     _mini_wheel(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(translate_interface, "WHEEL_SHA256", digest)
+    wheel = dataclasses.replace(translate_interface.WHEEL, sha256=digest)
+    monkeypatch.setattr(translate_interface, "WHEEL", wheel)
     return tmp_path
 
 
@@ -121,7 +123,7 @@ def test_interface_pairs_of_a_mini_wheel(wheel_folder: Path) -> None:
 
 
 def test_another_wheel_is_refused(tmp_path: Path) -> None:
-    _mini_wheel(tmp_path / translate_interface.WHEEL)
+    _mini_wheel(tmp_path / translate_interface.WHEEL.name)
     problem = translate_interface.TranslateEndeInterface()
     with pytest.raises(DataUnavailable, match="SHA-256 .* remove it and run again"):
         next(problem.examples(TRAIN, tmp_path))
@@ -129,8 +131,8 @@ def test_another_wheel_is_refused(tmp_path: Path) -> None:
 
 def test_without_pip_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(translate_interface, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels, "find_spec", lambda name: None)
     with pytest.raises(DataUnavailable, match="no pip here .* put homeassistant") as e:
-        translate_interface.fetch_wheel(tmp_path / "new")
+        wheels.fetch(translate_interface.WHEEL, tmp_path / "new")
     assert "\n" not in str(e.value)
     assert list((tmp_path / "new").iterdir()) == []

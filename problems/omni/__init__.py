@@ -1,0 +1,1 @@
+"""What the omni problems are made of: voices, sentences, pictures, films, tasks."""

@@ -1,0 +1,68 @@
+"""Who speaks: the assistant's own voices, and users by the hundred.
+
+A user is an accent, a variant of the voice, a pitch and a rate. Two accents and a
+seventh of the variants are never heard in training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from t2t.media.speech import Utterance, variants
+from t2t.problems import holdout
+
+ASSISTANTS = {
+    "alto": Utterance("", language="en-us", variant="f4", pitch=45, rate=165),
+    "bass": Utterance("", language="en", variant="m3", pitch=30, rate=165),
+    "soprano": Utterance("", language="en-us", variant="Annie", pitch=60, rate=165),
+    "tenor": Utterance("", language="en-gb-x-rp", variant="m7", pitch=50, rate=165),
+}
+ACCENTS = (
+    "en-us", "en", "en-us-nyc", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd",
+)  # fmt: skip
+HELD_OUT_ACCENTS = ("en-gb-scotland", "en-029")
+HELD_OUT_VARIANTS = 1 / 7
+
+# Of whom a sample is drawn: `seen` in training, a voice or an accent never heard.
+KINDS = ("seen", "voice", "accent")
+
+
+def say(text: str, voice: str) -> Utterance:
+    """A text in a voice of the assistant."""
+    spoken = ASSISTANTS[voice]
+    return Utterance(
+        text,
+        language=spoken.language,
+        variant=spoken.variant,
+        pitch=spoken.pitch,
+        rate=spoken.rate,
+    )
+
+
+def ask(
+    text: str, rng: np.random.Generator, *, kind: str = "seen", language: str = ""
+) -> Utterance:
+    """A text in the voice of a user drawn at random.
+
+    Args:
+      kind: one of `KINDS`.
+      language: other than English, which then is the accent.
+    """
+    held_out, known = _variants()
+    accents = HELD_OUT_ACCENTS if kind == "accent" else ACCENTS
+    names = held_out if kind == "voice" else known
+    return Utterance(
+        text,
+        language=language or accents[rng.integers(len(accents))],
+        variant=names[rng.integers(len(names))],
+        pitch=int(rng.integers(25, 76)),
+        rate=int(rng.integers(140, 211)),
+    )
+
+
+def _variants() -> tuple[list[str], list[str]]:
+    """(variants never heard in training, the others); the assistant's are neither."""
+    own = {spoken.variant for spoken in ASSISTANTS.values()}
+    found = [name for name in variants() if name not in own]
+    held_out = [n for n in found if holdout.share(n) < HELD_OUT_VARIANTS]
+    return held_out, [n for n in found if n not in held_out]
