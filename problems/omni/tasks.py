@@ -211,7 +211,7 @@ def image_and_text_to_image(world: World) -> Turn:
 # -- films ---------------------------------------------------------------------------
 
 
-def _film(world: World) -> tuple[Film, str]:
+def draw_film(world: World) -> tuple[Film, str]:
     (one, first), (two, second) = world.thing(), world.thing()
     axis = MOVES[int(world.rng.integers(2))]
     moves = [choose(world.rng, axis) for _ in range(2)]
@@ -220,17 +220,17 @@ def _film(world: World) -> tuple[Film, str]:
 
 
 def video_to_text(world: World) -> Turn:
-    film, says = _film(world)
+    film, says = draw_film(world)
     return [user("what moves where", film), written(says)]
 
 
 def video_to_speech(world: World) -> Turn:
-    film, says = _film(world)
+    film, says = draw_film(world)
     return [user("tell me what moves where", film), spoken(world, says)]
 
 
 def video_and_speech_to_speech(world: World) -> Turn:
-    film, says = _film(world)
+    film, says = draw_film(world)
     return [user(film, world.ask("what moves where")), spoken(world, says)]
 
 
