@@ -84,6 +84,7 @@ setup(
             "t2t-decoder = t2t.bin.decoder:main",
             "t2t-datagen = t2t.bin.datagen:main",
             "t2t-eval = t2t.bin.evaluator:main",
+            "t2t-exporter = t2t.bin.exporter:main",
             "t2t-zoo = t2t.bin.zoo:main",
             "t2t-replay = t2t.bin.replay:main",
         ]

@@ -20,6 +20,8 @@ from t2t.features import Feature
 from t2t.layers.quantise import FiniteScalar
 from t2t.losses import Sum, weighted_sum
 
+OUTSIDE = ("self", "features", "__class__")
+
 
 @registry.model("image_tokenizer")
 class ImageTokenizer(keras.Model):
@@ -45,7 +47,9 @@ class ImageTokenizer(keras.Model):
         blocks: int = 1,
         levels: tuple[int, ...] = (8, 5, 5, 5),
     ) -> None:
+        arguments = {n: v for n, v in locals().items() if n not in OUTSIDE}
         super().__init__(name="image_tokenizer")
+        self.arguments = arguments  # a frozen tokenizer is made anew from them
         height, width, self.colours = features["image"].shape
         self.patch = 2 ** len(channels)
         if (height or 0) % self.patch or (width or 0) % self.patch:

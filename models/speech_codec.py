@@ -27,6 +27,7 @@ from t2t.layers.norm import make_norm
 from t2t.layers.quantise import FiniteScalar, Residual
 from t2t.losses import Sum, weighted_sum
 
+OUTSIDE = ("self", "features", "__class__")
 RATE = 16_000  # samples a second
 HOP = 160  # samples between spectra
 BANDS = 80
@@ -68,7 +69,9 @@ class SpeechCodec(keras.Model):
         decoder_blocks: int = 4,
         wave_blocks: int = 3,
     ) -> None:
+        arguments = {n: v for n, v in locals().items() if n not in OUTSIDE}
         super().__init__(name="speech_codec")
+        self.arguments = arguments  # a frozen tokenizer is made anew from them
         knobs.check_choice("speech_codec.quantiser", quantiser)
         self.frame_rate, self.books = frame_rate, books
         self.stacked = int(RATE / HOP / frame_rate)  # spectra a frame

@@ -1,0 +1,208 @@
+"""The training problem of omni: twenty tasks over text, speech, pictures and films."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2t import registry
+from t2t.features import Feature, Vocabulary
+from t2t.media.layout import Layout, OmniVocabulary
+from t2t.media.messages import Coded, Film, Message, Picture, Text
+from t2t.media.speech import SpeechError, Utterance, synthesise
+from t2t.media.tokenizers import PictureTokenizer, SoundTokenizer
+from t2t.problems.omni import pictures, tasks
+from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
+
+AT_ONCE = 200  # conversations whose speech a process synthesises
+CODES = 240  # of an audio book; what is learned is one more, for none
+PICTURES = 1000  # codes of a picture's tokenizer
+BOOKS = 4
+DELAYS = {"delay": (0, 1, 1, 1), "parallel": (0, 0, 0, 0), "depth": (0, 0, 0, 0)}
+
+
+@registry.problem
+class OmniTasks(Problem):
+    """Any mix of text, speech, pictures and film in; text, speech and pictures out.
+
+    Speech is of hundreds of synthetic voices, digits are real handwriting. dev has
+    strings of digits that training never has, test such strings in voices never heard
+    and handwriting never seen. The tokenizers' files stand in the data folder.
+
+    Args:
+      conversations: of training; dev and test have a fiftieth each.
+      audio_head: as the model has it: 'delay' lays books one slot apart.
+      vocabulary_size: text pieces.
+      nothing: share of requests for pictures and speech that are blanked, so that
+        guidance (arXiv:2207.12598) can be used.
+    """
+
+    FEATURES = {
+        "targets": "text",
+        "audio": "slots",
+        "places": "slots",
+        "learned": "slots",
+    }
+    SPLITS = {TRAIN: 8, DEV: 1, TEST: 1}
+    SUGGESTED = ("omni_tiny", "omni")
+    licence = "digits CC-BY-SA-3.0 (MNIST); speech synthesised by espeak-ng"
+
+    def __init__(
+        self,
+        *,
+        conversations: int = 40_000,
+        audio_head: str = "delay",
+        vocabulary_size: int = 512,
+        nothing: float = 0.05,
+    ) -> None:
+        self.conversations, self.audio_head = conversations, audio_head
+        self.vocabulary_size, self.nothing = vocabulary_size, nothing
+        self._vocabulary = OmniVocabulary("omni", vocabulary_size, pictures=PICTURES)
+        self._sounds, self._pictures = SoundTokenizer(), PictureTokenizer()
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        def beside(size: int | None = None, **more: Any) -> Feature:
+            shape = (None,) if size is None else (None, size)
+            axes = "TX"[: len(shape)]
+            return Feature("slots", shape, "int32", axes, along="targets", **more)
+
+        return {
+            "targets": Feature("text", (None,), "int32", "T", self._vocabulary),
+            "audio": beside(BOOKS, classes=CODES + 1),
+            "places": beside(3),
+            "learned": beside(),
+        }
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """The text's and the tokenizers' files, those first that cannot be built."""
+        found: list[Any] = [self._sounds, self._pictures, self._vocabulary]
+        return {one.name: one for one in found}
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self._vocabulary, delays=DELAYS[self.audio_head])
+
+    @property
+    def sounds(self) -> SoundTokenizer:
+        return self._sounds
+
+    @property
+    def pictures(self) -> PictureTokenizer:
+        return self._pictures
+
+    # -- examples ----------------------------------------------------------------------
+
+    def examples(self, split: str, tmp_dir: Path) -> Iterator[Example]:
+        """{'task', 'messages'}: coded; not yet, while there is no vocabulary."""
+        for tokenizer in (self._sounds, self._pictures):
+            if not tokenizer.built:
+                raise DataUnavailable(tokenizer.missing)
+        count = self.conversations // (1 if split == TRAIN else 50)
+        made = self.conversation_stream(split, tmp_dir)
+        if not self._vocabulary.built:
+            yield from itertools.islice(made, min(count, 5000))
+            return
+        while chunk := list(itertools.islice(made, min(AT_ONCE, count))):
+            count -= len(chunk)
+            coded = self.code([example["messages"] for example in chunk])
+            for example, messages in zip(chunk, coded, strict=True):
+                yield {**example, "messages": messages}
+
+    def conversation_stream(self, split: str, tmp_dir: Path) -> Iterator[Example]:
+        """Conversations whose media are not coded yet, without end."""
+        rng = np.random.default_rng([7, *split.encode()])
+        world = tasks.World(
+            rng,
+            pictures.Digits(tmp_dir),
+            split,
+            unseen=split != TRAIN,
+            voices="voice" if split == TEST else "seen",
+        )
+        while True:
+            name, turn = tasks.conversation(world)
+            if split == TRAIN and rng.random() < self.nothing:
+                turn = [_blanked(turn[0]), *turn[1:]]
+            yield {"task": name, "messages": turn}
+
+    def code(
+        self, conversations: Sequence[Sequence[Message]]
+    ) -> list[tuple[Message, ...]]:
+        """Conversations with speech synthesised and all media coded.
+
+        Raises:
+          DataUnavailable: when there is no speech to be had.
+        """
+        spoken = [p for p in _parts(conversations) if isinstance(p, Utterance)]
+        try:
+            sounds = self._sounds.encode(synthesise(spoken))
+        except SpeechError as error:
+            raise DataUnavailable(str(error)) from None
+        seen: list[np.ndarray] = []
+        for part in _parts(conversations):
+            if isinstance(part, Picture):
+                seen.append(part.pixels)
+            elif isinstance(part, Film):
+                seen.extend(part.frames)
+        heard, looked = iter(sounds), iter(self._pictures.encode(seen))
+
+        def coded(part: Any) -> Any:
+            if isinstance(part, Utterance):
+                return Coded("sound", next(heard))
+            if isinstance(part, Picture):
+                return Coded("picture", next(looked))
+            if isinstance(part, Film):
+                frames = [next(looked) for _ in part.frames]
+                return Coded("film", np.stack(frames))
+            return part
+
+        return [
+            tuple(
+                dataclasses.replace(m, parts=tuple(coded(p) for p in m.parts))
+                for m in messages
+            )
+            for messages in conversations
+        ]
+
+    def encode(self, example: Example) -> dict[str, np.ndarray]:
+        return self.layout.example(example["messages"])
+
+    def example(self, split: str, rng: np.random.Generator) -> Example:
+        """Texts, and codes drawn at random: for `fake`, without any tokenizer."""
+        size = int(rng.integers(2, 9))
+        sound = Coded("sound", rng.integers(CODES, size=(size, BOOKS)))
+        picture = Coded("picture", rng.integers(PICTURES, size=(2, 2)))
+        film = Coded("film", rng.integers(PICTURES, size=(2, 2, 2)))
+        question, answer = tasks.sentences.question(rng, unseen=split != TRAIN)
+        asked = [(sound,), (picture, sound), (film,), ()][int(rng.integers(4))]
+        messages = (
+            Message("user", (Text(question), *asked)),
+            Message("assistant", (Text(answer), sound), wants=("text", "audio")),
+        )
+        return {"task": "fake", "messages": messages}
+
+    def text_for_vocabulary(
+        self, vocabulary: Vocabulary, examples: Iterable[Example]
+    ) -> Iterator[str]:
+        """What is written, and what is said: users' words may be written, too."""
+        for part in _parts(example["messages"] for example in examples):
+            if isinstance(part, Text | Utterance):
+                yield part.text
+
+
+def _parts(conversations: Iterable[Sequence[Message]]) -> Iterator[Any]:
+    for messages in conversations:
+        for message in messages:
+            yield from message.parts
+
+
+def _blanked(message: Message) -> Message:
+    """A request of which nothing is left."""
+    return dataclasses.replace(message, parts=())

@@ -1,0 +1,44 @@
+"""t2t-exporter: a run in the form in which it is used elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from t2t.bin.command import Command, UsageError, load_tensorflow
+
+command = Command(
+    "t2t-exporter",
+    "write a trained tokenizer into the data folder of the problems that use it",
+    ["t2t-exporter --output_dir=runs/codec --export_dir=DATA"],
+)
+command.string("output_dir", None, "the run folder")
+command.string("export_dir", None, "where to write")
+command.string("checkpoint_path", None, "the best or newest one by default")
+
+
+def main() -> None:
+    command.run(_main)
+
+
+def _main(values: Any, words: list[str]) -> None:
+    if words:
+        raise UsageError(f"what is {words[0]!r}? Flags begin with --")
+    for name, what in (("output_dir", "which run to export"), ("export_dir", "where")):
+        if not values[name].value:
+            raise UsageError(f"no --{name}: say {what}")
+    from t2t.run.folder import open_run
+
+    open_run(values["output_dir"].value)  # wrong names are told before TensorFlow
+    load_tensorflow()
+    from t2t.export.tokenizer import export_tokenizer
+
+    path = export_tokenizer(
+        values["output_dir"].value,
+        values["export_dir"].value,
+        checkpoint_path=values["checkpoint_path"].value,
+    )
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Runs in the forms in which they are used elsewhere."""

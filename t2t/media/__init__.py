@@ -1,0 +1,1 @@
+"""Sound, pictures, film and speech: read, written, synthesised, tokenised."""
