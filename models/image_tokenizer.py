@@ -79,23 +79,32 @@ class ImageTokenizer(keras.Model):
         """(pictures as they come back [B, H, W, C] within 0 to 1, inner values)."""
         image = ops.cast(batch["image"], "float32") / 255.0
         vectors, codes, _ = self.quantiser(self._read(image), training=training)
-        return self._write(vectors), {"picture": image, "codes": codes[..., 0]}
+        logits = self._write(vectors)
+        inner = {"picture": image, "codes": codes[..., 0], "logits": logits}
+        return ops.sigmoid(logits), inner
 
     def losses(  # type: ignore[override]  # Keras has a property of this name
         self, batch: dict[str, Any], *, training: bool
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
-        """({'all': absolute and squared error}, inner values)."""
+        """({'all': cross-entropy of each colour's brightness}, inner values).
+
+        Errors measured in brightness would do: but their slope is gone where a pixel
+        is quite dark, and pictures that are mostly dark are then learned as black.
+        """
         seen, inner = self(batch, training=training)
-        wrong = seen - inner["picture"]
-        absolute = ops.mean(ops.abs(wrong), axis=(1, 2, 3))
-        square = ops.mean(ops.square(wrong), axis=(1, 2, 3))
+        logits, wanted = inner["logits"], inner["picture"]
+        surprise = ops.softplus(logits) - wanted * logits
         if not training:
+            wrong = seen - wanted
+            absolute = ops.mean(ops.abs(wrong), axis=(1, 2, 3))
+            square = ops.mean(ops.square(wrong), axis=(1, 2, 3))
             decibels = -10.0 / math.log(10.0) * ops.log(square + 1e-10)
             inner["metrics"] = {
                 "psnr_db": weighted_sum(decibels, batch["weights"]),
                 "absolute_error": weighted_sum(absolute, batch["weights"]),
             }
-        return {"all": weighted_sum(absolute + 4.0 * square, batch["weights"])}, inner
+        each = ops.mean(surprise, axis=(1, 2, 3))
+        return {"all": weighted_sum(each, batch["weights"])}, inner
 
     # -- as a tokenizer --------------------------------------------------------------
 
@@ -106,8 +115,8 @@ class ImageTokenizer(keras.Model):
 
     def decode(self, codes: Any) -> Any:
         """Codes [B, h, w] -> uint8 [B, h·P, w·P, C]."""
-        seen = self._write(self.quantiser.vectors(codes[..., None]))
-        return ops.cast(ops.round(ops.clip(seen, 0.0, 1.0) * 255.0), "uint8")
+        seen = ops.sigmoid(self._write(self.quantiser.vectors(codes[..., None])))
+        return ops.cast(ops.round(seen * 255.0), "uint8")
 
     def _read(self, x: Any) -> Any:
         for part in self.reading:
@@ -118,7 +127,7 @@ class ImageTokenizer(keras.Model):
         x = self.unsqueeze(x)
         for part in self.writing:
             x = part(x)
-        return ops.sigmoid(self.paint(x))
+        return self.paint(x)
 
 
 class _Residual(keras.layers.Layer):

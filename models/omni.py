@@ -179,12 +179,13 @@ class Omni(keras.Model):
         return self.embedding.logits(hidden[:, None])[:, 0]
 
     def speak(self, hidden: Any, *, temperature: Any, seed: Any) -> Any:
-        """Codes int [B, K] of the next slot, drawn; the likeliest at temperature 0."""
-        shape = (hidden.shape[0], self.books, self.codes)
-        noise = temperature * seeds.gumbel(shape, seeds.salted(seed, "speak"))
+        """Codes int [B, K] of the next slot, drawn with temperatures and seeds [B]."""
+        shape = (self.books, self.codes)
+        noise = seeds.gumbel(shape, seeds.salted(seed, "speak"))
+        noise = temperature[:, None, None] * noise
         if self.depth is not None:
             return self.depth.draw(hidden, noise)
-        logits = ops.reshape(self.spoken(hidden), shape)
+        logits = ops.reshape(self.spoken(hidden), (-1, *shape))
         logits = ops.cast(logits, "float32")
         return ops.cast(ops.argmax(logits + noise, axis=-1), "int32")
 

@@ -53,11 +53,16 @@ def uint32(value: int) -> Any:
 
 
 def random_bits(shape: tuple[int, ...], seed: Any) -> Any:
-    """Uniform uint32 bits of a shape, a pure function of the uint32 scalar `seed`."""
+    """Uniform uint32 bits of a shape, a pure function of the uint32 scalar `seed`.
+
+    With seeds [B] they are [B, *shape], each row a function of its own seed.
+    """
     size = 1
     for length in shape:
         size = size * length
     index = ops.cast(ops.arange(size, dtype="int32"), "uint32")
+    if len(ops.shape(seed)) == 1:
+        shape, seed = (*seed.shape, *shape), seed[:, None]
     return ops.reshape(mix(ops.bitwise_xor(mix(index), seed)), shape)
 
 
@@ -69,13 +74,13 @@ def salted(seed: Any, salt: str) -> Any:
 
 
 def uniform(shape: tuple[int, ...], seed: Any) -> Any:
-    """float32 in (0, 1), never 0 and never 1; `seed` is a uint32 scalar."""
+    """float32 in (0, 1), never 0 and never 1; `seed` as in `random_bits`."""
     bits = ops.right_shift(random_bits(shape, seed), uint32(8))
     return (ops.cast(ops.cast(bits, "int32"), "float32") + 0.5) / 2.0**24
 
 
 def normal(shape: tuple[int, ...], seed: Any) -> Any:
-    """Standard normal float32 (Box and Muller); `seed` is a uint32 scalar."""
+    """Standard normal float32 (Box and Muller); `seed` as in `random_bits`."""
     radius = ops.sqrt(-2.0 * ops.log(uniform(shape, salted(seed, "radius"))))
     return radius * ops.cos(2.0 * math.pi * uniform(shape, salted(seed, "angle")))
 
