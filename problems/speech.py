@@ -11,14 +11,21 @@ import numpy as np
 
 from t2t import registry
 from t2t.features import Feature
-from t2t.media.speech import SpeechError, synthesise
+from t2t.media.speech import SpeechError, Utterance, synthesise
 from t2t.problems.language_model_pydoc import split_texts
 from t2t.problems.omni import voices
-from t2t.problems.omni.sentences import LANGUAGES, choose, spoken_sentence
+from t2t.problems.omni.sentences import (
+    LANGUAGES,
+    choose,
+    english_words,
+    spoken_sentence,
+)
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
+from t2t.text.symbols import Symbols
 
 AT_ONCE = 250  # utterances synthesised by a process
 SAMPLES = 20_480  # of a clip: 1.28 s, 32 frames of a codec at 25 Hz
+LONGEST = 64_000  # samples of a sentence: 4 s
 LOUDEST = 32_767
 
 
@@ -74,11 +81,7 @@ class SpeechClips(Problem):
             for i in range(0, len(wanted), 5):
                 voice = choose(rng, list(voices.ASSISTANTS))
                 wanted[i] = voices.say(wanted[i].text, voice)
-            try:
-                spoken = synthesise(wanted)
-            except SpeechError as error:
-                raise DataUnavailable(str(error)) from None
-            for samples in spoken:
+            for samples in _spoken(wanted):
                 yield from self._cut(samples * rng.uniform(0.3, 1.0))
 
     def _cut(self, samples: np.ndarray) -> Iterator[Example]:
@@ -87,6 +90,64 @@ class SpeechClips(Problem):
             piece = whole[start : start + SAMPLES]
             if len(piece) > SAMPLES // 2:
                 yield {"audio": np.pad(piece, (0, SAMPLES - len(piece)))}
+
+
+@registry.problem
+class SpeechWords(Problem):
+    """Synthetic speech in hundreds of voices, and the words said: a closed vocabulary.
+
+    Sentences are those of the omni problems, in users' voices and the assistant's. dev
+    and test have strings of digits that training has not, test voices never heard.
+
+    Args:
+      sentences: of training; dev and test have a twentieth each.
+    """
+
+    FEATURES = {"audio": "audio", "targets": "text"}
+    SPLITS = {TRAIN: 4, DEV: 1, TEST: 1}
+    SUGGESTED = ("speech_recogniser_tiny", "speech_recogniser")
+    licence = "synthesised by espeak-ng (GPL-3.0 program)"
+
+    def __init__(self, *, sentences: int = 8000) -> None:
+        self.sentences = sentences
+        self._words = Symbols("english_words", english_words())
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        return {
+            "audio": Feature("audio", (LONGEST,), "int16", "N"),
+            "targets": Feature("text", (None,), "int32", "T", self._words),
+        }
+
+    def examples(self, split: str, tmp_dir: Path) -> Iterator[Example]:
+        count = self.sentences // (1 if split == TRAIN else 20)
+        rng = np.random.default_rng([8, *split.encode()])
+        while count > 0:
+            wanted = [self._utterance(split, rng) for _ in range(min(AT_ONCE, count))]
+            count -= len(wanted)
+            for utterance, samples in zip(wanted, _spoken(wanted), strict=True):
+                if len(samples) <= LONGEST:
+                    loud = samples * rng.uniform(0.3, 1.0) * LOUDEST
+                    whole = np.pad(loud.astype(np.int16), (0, LONGEST - len(samples)))
+                    yield {"audio": whole, "targets": utterance.text}
+
+    def example(self, split: str, rng: np.random.Generator) -> Example:
+        """Noise and a sentence: for `fake`."""
+        noise = rng.integers(-1000, 1000, size=LONGEST).astype(np.int16)
+        return {"audio": noise, "targets": spoken_sentence(rng)}
+
+    def _utterance(self, split: str, rng: np.random.Generator) -> Utterance:
+        text = spoken_sentence(rng, unseen=split != TRAIN)
+        if rng.random() < 0.3:
+            return voices.say(text, choose(rng, list(voices.ASSISTANTS)))
+        return voices.ask(text, rng, kind="voice" if split == TEST else "seen")
+
+
+def _spoken(wanted: list[Utterance]) -> list[np.ndarray]:
+    try:
+        return synthesise(wanted)
+    except SpeechError as error:
+        raise DataUnavailable(str(error)) from None
 
 
 def _documentation(split: str) -> Iterator[str]:

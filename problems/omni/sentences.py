@@ -64,6 +64,9 @@ def choose(rng: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
+# Other words that are said around these.
+SAID = ("a", "and", "draw in", "the number is", "this", "what moves where")
+
 # -- sums that speech and text share -----------------------------------------------
 
 
@@ -122,3 +125,10 @@ def spoken_sentence(
         question(rng, unseen=unseen)[0],
     )
     return choose(rng, forms)
+
+
+def english_words() -> list[str]:
+    """Every English word that occurs in what is said, sorted."""
+    texts = [*DIGITS["en"], *COLOURS, *SHAPES, "left right up down", *SAID]
+    texts += [way for ways, _ in SUMS.values() for way in ways]
+    return sorted({word for text in texts for word in text.split() if word != "{}"})
