@@ -30,7 +30,7 @@ class ImageTokenizer(keras.Model):
     Args:
       features: of the problem; `image` is uint8 [H, W, C].
       channels: of each halving of the picture; P = 2 to the power of their number.
-      blocks: residual blocks at each size.
+      blocks_per_stage: residual blocks at each size.
       levels: of the numbers of a code; their product is the number of codes.
     """
 
@@ -44,7 +44,7 @@ class ImageTokenizer(keras.Model):
         features: dict[str, Feature],
         *,
         channels: tuple[int, ...] = (32, 64, 128),
-        blocks: int = 1,
+        blocks_per_stage: int = 1,
         levels: tuple[int, ...] = (8, 5, 5, 5),
     ) -> None:
         arguments = {n: v for n, v in locals().items() if n not in OUTSIDE}
@@ -63,12 +63,12 @@ class ImageTokenizer(keras.Model):
         self.reading: list[Any] = []
         for i, size in enumerate(channels):
             self.reading.append(_convolution(size, f"down_{i}", size=4, stride=2))
-            self.reading += [_Residual(size, f"read_{i}_{b}") for b in range(blocks)]
+            self.reading += _residuals(size, f"read_{i}", blocks_per_stage)
         self.squeeze = _convolution(self.quantiser.size, "squeeze", size=1)
         self.unsqueeze = _convolution(channels[-1], "unsqueeze", size=3)
         self.writing: list[Any] = []
         for i, size in reversed(list(enumerate(channels))):
-            self.writing += [_Residual(size, f"write_{i}_{b}") for b in range(blocks)]
+            self.writing += _residuals(size, f"write_{i}", blocks_per_stage)
             after = channels[i - 1] if i else channels[0]
             self.writing.append(_Double(after, f"up_{i}"))
         self.paint = _convolution(self.colours or 3, "paint", size=3)
@@ -141,6 +141,10 @@ class _Residual(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         return x + self.two(ops.gelu(self.one(ops.gelu(self.norm(x)))))
+
+
+def _residuals(channels: int, name: str, count: int) -> list[_Residual]:
+    return [_Residual(channels, f"{name}_{b}") for b in range(count)]
 
 
 class _Double(keras.layers.Layer):

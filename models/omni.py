@@ -13,6 +13,7 @@ model, V ids of the main stream.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -35,7 +36,7 @@ class Omni(keras.Model):
     Args:
       features: of the problem; `targets` is the main stream, `audio` the codes of K
         books (0: none), `places` [T, 3], `learned` 1 where a slot counts.
-      blocks: the knobs of all blocks; positions are rotary.
+      blocks: the knobs of all blocks; positions are rotary whatever it says.
       num_layers: blocks.
       audio_head: 'parallel' or 'delay': the books of a slot are told each by itself
         (what differs is how the problem lays them out); 'depth': one after another,
@@ -66,11 +67,7 @@ class Omni(keras.Model):
     ) -> None:
         super().__init__(name="omni")
         knobs.check_choice("omni.audio_head", audio_head)
-        if blocks.position != "rotary":
-            raise ValueError(
-                f"omni has places on three axes: position is 'rotary', not "
-                f"{blocks.position!r}"
-            )
+        blocks = dataclasses.replace(blocks, position="rotary")
         size, audio = blocks.hidden_size, features["audio"]
         self.books, self.codes = int(audio.shape[1] or 0), audio.classes
         self.audio_weight = audio_weight
@@ -115,8 +112,8 @@ class Omni(keras.Model):
         """({'all': (sum, slots to learn)}, inner values)."""
         logits, inner = self(batch, training=training)
         segments = batch["targets_segments"]
-        same = ops.equal(segments, _next(segments))
-        learned = ops.logical_and(same, _next(batch["learned"]) > 0)
+        learned = (_next(segments) > 0) & (_next(batch["learned"]) > 0)
+        learned &= ops.equal(segments, _next(segments))
         targets, audio = _next(batch["targets"]), _next(batch["audio"])
         # A sound is where any book has a code.
         sounds = ops.logical_and(learned, ops.any(audio > 0, axis=-1))

@@ -36,6 +36,7 @@ class SpeechRecogniser(keras.Model):
     """
 
     FEATURES = {"audio": "audio", "targets": "text"}
+    METRICS = ()
     JIT = False
     TOKENIZES = "words"
 
@@ -81,7 +82,8 @@ class SpeechRecogniser(keras.Model):
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
         """({'all': nats a word}, inner values)."""
         logits, inner = self(batch, training=training)
-        words = ops.where(batch["targets"] == EOS, 0, batch["targets"])
+        real = (batch["targets_segments"] > 0) & (batch["targets"] != EOS)
+        words = ops.where(real, batch["targets"], 0)
         lengths = ops.sum(ops.cast(words > 0, "int32"), axis=1)
         frames = ops.full((logits.shape[0],), logits.shape[1], "int32")
         values = ops.ctc_loss(words, logits, lengths, frames, mask_index=0)

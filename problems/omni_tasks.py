@@ -21,10 +21,6 @@ from t2t.problems.omni import pictures, tasks
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
 
 AT_ONCE = 200  # conversations whose speech a process synthesises
-CODES = 240  # of an audio book; what is learned is one more, for none
-PICTURES = 1000  # codes of a picture's tokenizer
-BOOKS = 4
-DELAYS = {"delay": (0, 1, 1, 1), "parallel": (0, 0, 0, 0), "depth": (0, 0, 0, 0)}
 
 
 @registry.problem
@@ -63,8 +59,10 @@ class OmniTasks(Problem):
     ) -> None:
         self.conversations, self.audio_head = conversations, audio_head
         self.vocabulary_size, self.nothing = vocabulary_size, nothing
-        self._vocabulary = OmniVocabulary("omni", vocabulary_size, pictures=PICTURES)
         self._sounds, self._pictures = SoundTokenizer(), PictureTokenizer()
+        self._vocabulary = OmniVocabulary(
+            "omni", vocabulary_size, pictures=self._pictures
+        )
 
     @property
     def features(self) -> dict[str, Feature]:
@@ -75,7 +73,8 @@ class OmniTasks(Problem):
 
         return {
             "targets": Feature("text", (None,), "int32", "T", self._vocabulary),
-            "audio": beside(BOOKS, classes=CODES + 1),
+            # One class more than codes: 0 is for none.
+            "audio": beside(self._sounds.books, classes=self._sounds.book_size + 1),
             "places": beside(3),
             "learned": beside(),
         }
@@ -88,7 +87,9 @@ class OmniTasks(Problem):
 
     @cached_property
     def layout(self) -> Layout:
-        return Layout(self._vocabulary, delays=DELAYS[self.audio_head])
+        later = int(self.audio_head == "delay")
+        delays = [0, *[later] * (self._sounds.books - 1)]
+        return Layout(self._vocabulary, delays=delays)
 
     @property
     def sounds(self) -> SoundTokenizer:
@@ -97,6 +98,11 @@ class OmniTasks(Problem):
     @property
     def pictures(self) -> PictureTokenizer:
         return self._pictures
+
+    @property
+    def picture_side(self) -> int:
+        """Codes of a side of a picture."""
+        return pictures.SIDE // self._pictures.patch
 
     # -- examples ----------------------------------------------------------------------
 
@@ -177,9 +183,10 @@ class OmniTasks(Problem):
     def example(self, split: str, rng: np.random.Generator) -> Example:
         """Texts, and codes drawn at random: for `fake`, without any tokenizer."""
         size = int(rng.integers(2, 9))
-        sound = Coded("sound", rng.integers(CODES, size=(size, BOOKS)))
-        picture = Coded("picture", rng.integers(PICTURES, size=(2, 2)))
-        film = Coded("film", rng.integers(PICTURES, size=(2, 2, 2)))
+        codes, shades = self._sounds.book_size, self._pictures.book_size
+        sound = Coded("sound", rng.integers(codes, size=(size, self._sounds.books)))
+        picture = Coded("picture", rng.integers(shades, size=(2, 2)))
+        film = Coded("film", rng.integers(shades, size=(2, 2, 2)))
         question, answer = tasks.sentences.question(rng, unseen=split != TRAIN)
         asked = [(sound,), (picture, sound), (film,), ()][int(rng.integers(4))]
         messages = (

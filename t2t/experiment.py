@@ -8,6 +8,7 @@ that order, before anything is written.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import tensorflow as tf
 from t2t import config as config_lib
 from t2t import registry
 from t2t.config import Config
+from t2t.decode.chat import Chat
 from t2t.decode.decoder import Decoder
 from t2t.decode.options import DecodeOptions
 from t2t.evaluate import (
@@ -407,6 +409,40 @@ def evaluate(
     if decodes is not None:
         values.update(decodes.scores(decoder.problem.METRICS))
     return values
+
+
+def examine(
+    output_dir: str | Path,
+    examination: str,
+    *,
+    data_dir: str | None = None,
+    checkpoint_path: str | None = None,
+    questions: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Prints how a run does in an examination, a problem of its own, part by part.
+
+    Raises:
+      RunError, CheckpointError, UnknownName: in one line each.
+      ValueError: when the run cannot sit it.
+    """
+    folder, _ = open_run(output_dir)
+    config = Config(knobs={"problem": examination})
+    if questions is not None:
+        config.bindings[examination, "questions"] = questions
+    problem = make_problem(config)
+    if not hasattr(problem, "examine"):
+        raise ValueError(f"{examination} is no examination: try omni_matrix")
+    chat = Chat.from_run(output_dir, checkpoint_path=checkpoint_path)
+    data_dir = data_dir or folder.describe().get("data_dir") or "."
+    data = Path(data_dir)
+    scores = []
+    for score in problem.examine(chat, data_dir=data, tmp_dir=data / "tmp"):
+        scores.append(score)
+        if not as_json:
+            print(problem.row(score), flush=True)
+    if as_json:
+        print(json.dumps([problem.record(score) for score in scores]))
 
 
 def continuous_eval(

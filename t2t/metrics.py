@@ -57,6 +57,25 @@ def _placeholders_kept(references: Sequence[str], hypotheses: Sequence[str]) -> 
     return _share(kept) if kept else 1.0
 
 
+def word_errors(reference: str, hypothesis: str) -> int:
+    """Fewest words to replace, leave out or put in that make the one the other."""
+    before = list(range(len(hypothesis.split()) + 1))
+    for i, wanted in enumerate(reference.split(), 1):
+        row = [i]
+        for j, given in enumerate(hypothesis.split(), 1):
+            replaced = before[j - 1] + (wanted != given)
+            row.append(min(replaced, before[j] + 1, row[-1] + 1))
+        before = row
+    return before[-1]
+
+
+def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Word errors over the words of the references."""
+    pairs = list(zip(references, hypotheses, strict=True))
+    words = sum(len(r.split()) for r in references)
+    return sum(word_errors(*pair) for pair in pairs) / max(words, 1)
+
+
 def _sacrebleu(name: str) -> Any:
     try:
         from sacrebleu.metrics.bleu import BLEU
@@ -83,6 +102,7 @@ METRICS = {
     "chrf": Metric(_corpus_score("chrf"), 100.0),
     "placeholders_kept": Metric(_placeholders_kept, 1.0),
     "sequence_accuracy": Metric(_exact, 1.0),
+    "word_error_rate": Metric(word_error_rate, 0.0),
 }
 
 

@@ -29,6 +29,11 @@ KNOBS: dict[str, Any] = {
     "num_layers": 2,
     "channels": (4, 8),
     "blocks_per_stage": 1,
+    "wave_size": 16,
+    "encoder_blocks": 1,
+    "decoder_blocks": 1,
+    "wave_blocks": 1,
+    "depth_size": 16,
 }
 BLOCKS: dict[str, Any] = {"hidden_size": 16, "filter_size": 32, "num_heads": 2}
 
@@ -37,6 +42,13 @@ _OFFERS = {
     "text": features_lib.text(DIGITS),
     "label": features_lib.label(LABELS),
     "image": features_lib.image(8, 8, 1),
+    "audio": Feature("audio", (2560,), "int16", "N"),
+}
+# Features beside a text, by name.
+_SLOTS: dict[str, dict[str, Any]] = {
+    "audio": {"shape": (None, 3), "axes": "TK", "classes": 5},
+    "places": {"shape": (None, 3), "axes": "TX", "classes": LENGTH},
+    "learned": {"shape": (None,), "axes": "T", "classes": 2},
 }
 
 
@@ -63,7 +75,12 @@ def features(model: str) -> dict[str, Feature]:
     """Tiny features that the model accepts."""
     zoo = registry.current()
     wanted = zoo.features(zoo.declaration("model", model))
-    return {name: _OFFERS[kinds.split("|")[0]] for name, kinds in wanted.items()}
+    return {
+        name: Feature("slots", dtype="int32", along="targets", **_SLOTS[name])
+        if kinds == "slots"
+        else _OFFERS[kinds.split("|")[0]]
+        for name, kinds in wanted.items()
+    }
 
 
 def make(
@@ -93,6 +110,11 @@ def make(
     return model
 
 
+def packs(offered: dict[str, Feature]) -> bool:
+    """Whether several examples share a row: where all is text, or goes along one."""
+    return all(f.kind == "text" or f.along for f in offered.values())
+
+
 def batch(
     offered: dict[str, Feature],
     *,
@@ -108,8 +130,7 @@ def batch(
     rng = np.random.default_rng(seed)
     if "action" in offered:
         return _transitions(offered, rng, rows)
-    texts = [name for name, feature in offered.items() if feature.kind == "text"]
-    packed = len(texts) == len(offered) if packed is None else packed
+    packed = packs(offered) if packed is None else packed
     made: Batch = {}
     if not packed:
         made["weights"] = np.ones(rows, np.float32)
@@ -122,6 +143,12 @@ def batch(
         elif feature.kind == "image":
             shape = (rows, *(size or length for size in feature.shape))
             made[name] = rng.integers(0, 256, shape).astype(np.uint8)
+        elif feature.kind == "audio":
+            shape = (rows, *(size or length for size in feature.shape))
+            made[name] = rng.integers(-9000, 9000, shape).astype(np.int16)
+        elif feature.kind == "slots":
+            shape = (rows, length, *feature.shape[1:])
+            made[name] = rng.integers(0, feature.classes, shape).astype(np.int32)
         else:
             raise NotImplementedError(f"no random {feature.kind!r} feature yet")
     return made

@@ -14,10 +14,13 @@ command = Command(
         "t2t-eval --output_dir=RUN",
         "t2t-eval --output_dir=RUN --eval_use_test_set",
         "t2t-eval --output_dir=RUN --checkpoint_path=RUN/checkpoints/FILE --json",
+        "t2t-eval --output_dir=OMNI_RUN --problem=omni_matrix",
     ],
     knobs="decode_hparams",
 )
 command.string("output_dir", None, "the run folder")
+command.string("problem", None, "an examination, such as omni_matrix; the run's own")
+command.integer("questions", None, "of each part of an examination")
 command.string("data_dir", None, "where the data are; where the run was trained from")
 command.string("checkpoint_path", None, "the best or newest one by default")
 command.boolean("eval_use_test_set", False, "the test split, not dev")
@@ -45,6 +48,17 @@ def _main(values: Any, words: list[str]) -> None:
     load_tensorflow()
     from t2t import experiment, metrics
     from t2t.decode.options import parse
+
+    if values["problem"].value:
+        experiment.examine(
+            values["output_dir"].value,
+            values["problem"].value,
+            data_dir=values["data_dir"].value,
+            checkpoint_path=values["checkpoint_path"].value,
+            questions=values["questions"].value,
+            as_json=values["json"].value,
+        )
+        return
 
     split = values["split"].value
     if split is None:

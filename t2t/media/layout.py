@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -38,14 +39,23 @@ ASKS = {"text": "<write>", "audio": "<speak>", "image": "<draw>"}
 FILM_TICKS = 5  # of 40 ms between frames
 
 
+class Book(Protocol):
+    """What tokenizers say of themselves."""
+
+    @property
+    def book_size(self) -> int:
+        """Number of codes."""
+        ...
+
+
 class OmniVocabulary(SentencePiece):
     """Text pieces first, then marks, then the codes of pictures.
 
     Args:
-      pictures: number of codes that a picture's tokenizer has.
+      pictures: their tokenizer.
     """
 
-    def __init__(self, name: str, size: int, *, pictures: int) -> None:
+    def __init__(self, name: str, size: int, *, pictures: Book) -> None:
         super().__init__(name, size)
         self.pictures = pictures
 
@@ -55,7 +65,7 @@ class OmniVocabulary(SentencePiece):
 
     @property
     def size(self) -> int:
-        return self.pieces + len(MARKS) + self.pictures
+        return self.pieces + len(MARKS) + self.pictures.book_size
 
     def mark(self, name: str) -> int:
         return self.pieces + MARKS.index(name)

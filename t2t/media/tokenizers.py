@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import threading
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ def freeze(model: Any, features: dict[str, Feature]) -> bytes:
     description = {
         "model": model.name,
         "arguments": model.arguments,
-        "features": {n: dataclasses.asdict(f) for n, f in features.items()},
+        "features": {n: dataclasses.asdict(_bare(f)) for n, f in features.items()},
     }
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     arrays = {v.path: np.array(v) for v in model.variables}
@@ -44,18 +46,35 @@ def freeze(model: Any, features: dict[str, Feature]) -> bytes:
     return stream.getvalue()
 
 
+def _bare(feature: Feature) -> Feature:
+    """A feature that knows how many ids it has, not which."""
+    if feature.vocabulary is None:
+        return feature
+    return dataclasses.replace(feature, vocabulary=None, classes=feature.size)
+
+
+def describe(content: bytes) -> dict[str, Any]:
+    """{'model', 'arguments', 'features'} of a frozen file, without its weights.
+
+    Raises:
+      ValueError: when it is none.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return json.loads(arrays[DESCRIPTION].tobytes())
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
+        raise ValueError("the file is no tokenizer written by t2t-exporter") from None
+
+
 def thaw(content: bytes) -> Any:
     """The model of a frozen file.
 
     Raises:
       ValueError: when the file holds no such model.
     """
+    description = describe(content)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        stored = {name: arrays[name] for name in arrays.files}
-    try:
-        description = json.loads(stored.pop(DESCRIPTION).tobytes())
-    except KeyError:
-        raise ValueError("the file is no tokenizer written by t2t-exporter") from None
+        stored = {name: arrays[name] for name in arrays.files if name != DESCRIPTION}
     features = {
         name: Feature(**{**made, "shape": tuple(made["shape"])})
         for name, made in description["features"].items()
@@ -66,8 +85,12 @@ def thaw(content: bytes) -> Any:
         for name, value in description["arguments"].items()
     }
     model = made(features, **arguments)
-    blank = {n: np.zeros((1, *f.shape), f.dtype) for n, f in features.items()}  # type: ignore
-    model(blank)
+    model(
+        {
+            name: np.zeros((1, *(size or 1 for size in f.shape)), f.dtype)
+            for name, f in features.items()
+        }
+    )
     wanted = {v.path: v for v in model.variables}
     if set(wanted) != set(stored):
         odd = sorted(set(wanted) ^ set(stored))[0]
@@ -90,6 +113,7 @@ class Tokenizer:
 
     def __init__(self, name: str, *, problem: str) -> None:
         self.name, self.problem = name, problem
+        self.arguments: dict[str, Any] = {}  # of the model, once it is loaded
         self._content: bytes | None = None
         self._model: Any = None
         self._lock = threading.Lock()
@@ -129,7 +153,12 @@ class Tokenizer:
         path = folder / (self.name + self.suffix)
         if not path.is_file():
             raise FileNotFoundError(self.missing)
-        self._content, self._model = path.read_bytes(), None
+        content = path.read_bytes()
+        try:
+            self.arguments = describe(content)["arguments"]
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        self._content, self._model = content, None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the model, which a worker makes again if it needs it."""
@@ -144,6 +173,16 @@ class SoundTokenizer(Tokenizer):
 
     def __init__(self) -> None:
         super().__init__("speech_codec", problem="speech_clips")
+
+    @property
+    def books(self) -> int:
+        """K."""
+        return self.arguments.get("books", 4)
+
+    @property
+    def book_size(self) -> int:
+        """Codes of a book."""
+        return math.prod(self.arguments.get("levels", (8, 6, 5)))
 
     @property
     def frame(self) -> int:
@@ -184,6 +223,11 @@ class PictureTokenizer(Tokenizer):
 
     def __init__(self) -> None:
         super().__init__("image_tokenizer", problem="omni_pictures")
+
+    @property
+    def book_size(self) -> int:
+        """Number of codes."""
+        return math.prod(self.arguments.get("levels", (8, 8, 8, 8)))
 
     @property
     def patch(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ DELAYS = [(0, 1, 1, 1), (0, 0, 0, 0), (0, 2, 1, 3)]
 
 @pytest.fixture(scope="module")
 def vocabulary() -> OmniVocabulary:
-    made = OmniVocabulary("omni", 300, pictures=50)
+    made = OmniVocabulary("omni", 300, pictures=SimpleNamespace(book_size=50))
     made.build(TEXTS * 20)
     return made
 
