@@ -11,6 +11,7 @@ import pytest
 
 from t2t import metrics, registry
 from t2t.data.batching import Packed, Rows
+from t2t.media.tokenizers import Tokenizer
 from t2t.problems.problem import Problem
 
 ZOO = registry.current()
@@ -49,7 +50,8 @@ def _built(name: str) -> Problem:
     for vocabulary in problem.vocabularies.values():
         if hasattr(vocabulary, "wanted_size"):
             vocabulary.wanted_size = 330
-        if not vocabulary.built:
+        # A trained tokenizer adds no ids, and `fake` needs none.
+        if not vocabulary.built and not isinstance(vocabulary, Tokenizer):
             texts = problem.text_for_vocabulary(vocabulary, problem.fake("train"))
             vocabulary.build(texts)
     return problem
@@ -58,6 +60,8 @@ def _built(name: str) -> Problem:
 @EVERY
 def test_a_perfect_prediction_scores_perfect(name: str) -> None:
     problem = ZOO.load("problem", name)()
+    if not problem.METRICS:
+        pytest.skip("its metrics are the model's own")
     targets = [str(example[problem.TARGET]) for example in problem.fake("test")]
     for metric, score in metrics.scores(problem.METRICS, targets, targets).items():
         assert score == pytest.approx(metrics.metric(metric).perfect), metric
@@ -72,7 +76,7 @@ def test_batches_keep_the_contract(name: str) -> None:
     problem = _built(name)
     features = problem.offered()
     texts = [n for n, f in features.items() if f.kind == "text"]
-    kind = Packed if len(texts) == len(features) else Rows
+    kind = Packed if kit.packs(features) else Rows
     batch = kind(
         Encoded(problem), features, buckets={LENGTH: 4}, drop_long=False
     ).next()
