@@ -31,6 +31,13 @@ EXTRAS = {
     "atari": ["ale-py>=0.12", "gymnasium>=1.2"],
     # Compressed columns, and pictures of them, in the replay service.
     "replay": ["lz4>=4", "zstandard>=0.22", "pillow>=10"],
+    # Speech, pictures and their judges; espeak-ng comes with its loader.
+    "omni": [
+        "espeakng-loader>=0.2.4",
+        "pillow>=10",
+        "scikit-learn>=1.4",
+        "soxr>=1.0",
+    ],
     "jax": ["jax>=0.5"],
     "peers": ["torch>=2.4", "ctranslate2>=4.5"],
 }
@@ -41,6 +48,7 @@ EXTRAS["test"] = [
     *EXTRAS["images"],
     *EXTRAS["environments"],
     *EXTRAS["replay"],
+    *EXTRAS["omni"],
     *EXTRAS["jax"],
     # The independent reference of tests/golden; any version would do.
     "torch==2.13.0",

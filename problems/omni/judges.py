@@ -61,12 +61,12 @@ class PictureJudge:
         for digit, name in enumerate(DIGITS["en"]):
             for split in (pictures.JUDGE, DEV):
                 for scan in digits.scans[split, digit]:
-                    copies = [scan, *(_moved(scan, rng) for _ in range(COPIES))]
+                    copies = [scan, *(pictures.moved(scan, rng) for _ in range(COPIES))]
                     inks += copies
                     names += [name] * len(copies)
         for name in SHAPES:
             shape = pictures.shape(name)
-            inks += [shape, *(_moved(shape, rng) for _ in range(200))]
+            inks += [shape, *(pictures.moved(shape, rng) for _ in range(200))]
             names += [name] * 201
         self._machine = SVC(C=10.0, gamma=4.0).fit(_unit(inks), names)
 
@@ -102,23 +102,3 @@ def _colour(cell: np.ndarray) -> str:
 def _unit(inks: Sequence[Any]) -> np.ndarray:
     flat = np.asarray(inks, np.float32).reshape(len(inks), -1)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1.0)
-
-
-def _moved(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Ink turned by up to 12 degrees, scaled by 15 %, moved by a pixel."""
-    from PIL import Image
-
-    turned, scale = rng.uniform(-12, 12), 1.0 / rng.uniform(0.85, 1.15)
-    across, down = rng.uniform(-1, 1, size=2)
-    middle = (pictures.CELL - 1) / 2
-    cos, sin = np.cos(np.deg2rad(turned)), np.sin(np.deg2rad(turned))
-    a, b, d, e = scale * cos, -scale * sin, scale * sin, scale * cos
-    matrix = (
-        a, b, middle - a * (middle + across) - b * (middle + down),
-        d, e, middle - d * (middle + across) - e * (middle + down),
-    )  # fmt: skip
-    image = Image.fromarray(ink)
-    moved = image.transform(
-        image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-    )
-    return np.asarray(moved)

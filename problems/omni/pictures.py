@@ -105,6 +105,22 @@ def _star(middle: float, radius: float) -> list[tuple[float, float]]:
     return [(middle + r * np.cos(t), middle + r * np.sin(t)) for t, r in points]
 
 
+def moved(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Ink [16, 16] turned by up to 12 degrees, scaled by 15 %, moved by a pixel."""
+    image = _pillow()
+    turned, scale = rng.uniform(-12, 12), 1.0 / rng.uniform(0.85, 1.15)
+    across, down = rng.uniform(-1, 1, size=2)
+    middle = (CELL - 1) / 2
+    cos, sin = scale * np.cos(np.deg2rad(turned)), scale * np.sin(np.deg2rad(turned))
+    matrix = (
+        cos, -sin, middle - cos * (middle + across) + sin * (middle + down),
+        sin, cos, middle - sin * (middle + across) - cos * (middle + down),
+    )  # fmt: skip
+    drawn = image.fromarray(ink)
+    affine, smooth = image.Transform.AFFINE, image.Resampling.BILINEAR
+    return np.asarray(drawn.transform(drawn.size, affine, matrix, smooth))
+
+
 def paint(ink: np.ndarray, colour: str) -> np.ndarray:
     """Ink [h, w] in a colour on black, uint8 [h, w, 3]."""
     shades = ink[..., None].astype(np.float32) / 255.0 * np.array(COLOURS[colour])

@@ -22,6 +22,7 @@ from t2t.problems.omni.sentences import (
     choose,
     words,
 )
+from t2t.problems.problem import TRAIN
 
 MOVES = (("left", "right"), ("up", "down"))
 
@@ -48,7 +49,9 @@ class World:
         return sentences.draw_number(self.rng, unseen=self.unseen, **sizes)
 
     def ink(self, digit: int) -> np.ndarray:
-        return self.digits.draw(digit, self.rng, split=self.split)
+        """A handwritten digit; in training never twice quite the same."""
+        ink = self.digits.draw(digit, self.rng, split=self.split)
+        return pictures.moved(ink, self.rng) if self.split == TRAIN else ink
 
     def colour(self) -> str:
         return choose(self.rng, list(COLOURS))
