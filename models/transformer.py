@@ -142,6 +142,10 @@ class Transformer(keras.Model):
         state = self.decoder.empty_caches(rows, length * width, memory.dtype)
         return ops.zeros((rows,), "int32"), constants, state
 
+    def longer(self, state: list[Any], slots: int) -> list[Any]:
+        """The state with room for the tokens of `slots` more."""
+        return self.decoder.longer_caches(state, slots)
+
     def decode_step(
         self,
         ids: Any,

@@ -131,6 +131,10 @@ class TransformerLM(keras.Model):
         first = ops.where(lengths > 0, last, 0)
         return first, {"lengths": lengths, "present": present}, state
 
+    def longer(self, state: list[Any], slots: int) -> list[Any]:
+        """The state with room for the tokens of `slots` more."""
+        return self.decoder.longer_caches(state, slots)
+
     def decode_step(
         self,
         ids: Any,

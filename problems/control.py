@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -62,16 +64,6 @@ class Control(Problem):
         return FakeEnvironment(self.environment("train"))
 
 
-def draw_without_screen() -> None:
-    """Lets MuJoCo and SDL draw where there is no display; before they are imported."""
-    if sys.platform != "linux" or os.environ.get("DISPLAY"):
-        return
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    # Asked for and not there, EGL would keep MuJoCo's users from being imported.
-    if "MUJOCO_GL" not in os.environ and ctypes.util.find_library("EGL"):
-        os.environ["MUJOCO_GL"] = "egl"
-
-
 def split_seed(seed: int, split: str) -> int:
     """Of all episodes of a split, below 2^32."""
     words = np.random.SeedSequence([seed, *split.encode()])
@@ -91,9 +83,12 @@ class Vector:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._episodes = [0] * count
-        self._actions: list[list[int]] = [[] for _ in range(count)]
-        self._ended = np.zeros(count, bool)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._episodes = [0] * self.count
+        self._actions: list[list[int]] = [[] for _ in range(self.count)]
+        self._ended = np.zeros(self.count, bool)
 
     def step(self, action: np.ndarray) -> Turn:
         restarts = self._ended
@@ -163,6 +158,88 @@ def _first(observation: Observation) -> np.ndarray:
     return observation["observation"][0]
 
 
+class Elsewhere:
+    """An environment in a process of its own, which draws it.
+
+    Mesa draws with LLVM, TensorFlow brings an LLVM of its own, and a process that has
+    both crashes. So MuJoCo's tasks are drawn where TensorFlow is not.
+
+    Args:
+      make: gives the environment; a function of a module, called there.
+      args: of it.
+
+    Raises:
+      DataUnavailable: when it cannot be made or drawn, with what to install.
+    """
+
+    def __init__(self, make: Callable[..., Environment], *args: Any) -> None:
+        ours, theirs = socket.socketpair()
+        there = f"from {__name__} import draw; draw({theirs.fileno()})"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", there], pass_fds=[theirs.fileno()]
+            )
+        self._pipe = Connection(ours.detach())
+        self.observation_space, self.action_space = self._ask((make, args))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        return self._ask(("reset", {"seed": seed}))
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self._ask(("step", {"action": action}))
+
+    def render(self) -> np.ndarray:
+        """uint8 [H, W, 3]."""
+        return self._ask(("render", {}))
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.wait()
+
+    def _ask(self, request: tuple[Any, Any]) -> Any:
+        try:
+            self._pipe.send(request)
+            failed, found = self._pipe.recv()
+        except (EOFError, OSError):
+            failed, found = True, f"its process ended with {self._process.wait()}"
+        if failed:
+            self.close()
+            raise DataUnavailable(
+                f"this cannot be drawn here ({found}): apt install libegl1 "
+                "libgl1-mesa-dri, or set MUJOCO_GL to what can draw"
+            )
+        return found
+
+
+def draw(descriptor: int) -> None:
+    """The other end of `Elsewhere`: makes an environment and does what is asked."""
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    pipe = Connection(descriptor)
+    make, args = pipe.recv()
+    try:
+        environment = make(*args)
+        environment.reset()
+        environment.render()
+        spaces = environment.observation_space, environment.action_space
+        pipe.send((False, spaces))
+        while True:
+            name, kwargs = pipe.recv()
+            pipe.send((False, getattr(environment, name)(**kwargs)))
+    except EOFError:  # it was closed
+        pass
+    except Exception as error:  # as many kinds as there are drivers
+        pipe.send((True, str(error).split("\n")[0]))
+
+
+def _drawn_by_gymnasium(name: str) -> Environment:
+    import gymnasium
+
+    return gymnasium.make(name, render_mode="rgb_array")  # type: ignore[return-value]
+
+
 class Gym(Control):
     """An environment of gymnasium, by its name there."""
 
@@ -170,11 +247,14 @@ class Gym(Control):
     licence = "MIT"
 
     def environment(self, split: str, *, render: bool = False) -> Environment:
-        if render:
-            draw_without_screen()
+        if render and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         try:
             import gymnasium
 
+            place = str(gymnasium.spec(self.ID).entry_point)
+            if render and place.startswith("gymnasium.envs.mujoco"):
+                return Elsewhere(_drawn_by_gymnasium, self.ID)
             return gymnasium.make(self.ID, render_mode="rgb_array" if render else None)  # type: ignore[return-value]
         except ImportError as error:
             raise DataUnavailable(_install(self.name, error)) from error

@@ -148,7 +148,7 @@ def batch(
             made[name] = rng.integers(-9000, 9000, shape).astype(np.int16)
         elif feature.kind == "slots":
             shape = (rows, length, *feature.shape[1:])
-            made[name] = rng.integers(0, feature.classes, shape).astype(np.int32)
+            made[name] = rng.integers(0, feature.classes or 2, shape).astype(np.int32)
         else:
             raise NotImplementedError(f"no random {feature.kind!r} feature yet")
     return made

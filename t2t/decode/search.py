@@ -6,7 +6,9 @@ that take long go on in a smaller batch when the others are done.
 
 The surprise: a beam is a tree, and the cache is never reordered. Step t of the W
 hypotheses writes slots t·W … t·W+W-1, `slots` remembers which of them each
-hypothesis descends from, and the model masks the others.
+hypothesis descends from, and the model masks the others. The cache grows between
+loops, each compiled for its own size: a loop that looked at the beginning of a larger
+one would copy it at every step.
 
 Axis letters: B sentences, W hypotheses (beam width), L length, V vocabulary.
 """
@@ -45,9 +47,9 @@ def length_penalty(length: Any, alpha: float) -> Any:
     return ((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha
 
 
-def stages(length: int, *, first: int = 16) -> list[int]:
+def stages(length: int) -> list[int]:
     """Cache lengths 16, 32, 64, …, `length`: short outputs never pay for long ones."""
-    sizes = [2**k for k in range(4, 20) if first <= 2**k <= length / 1.5]
+    sizes = [2**k for k in range(4, 20) if 2**k <= length / 1.5]
     return [*sizes, length]
 
 
@@ -63,7 +65,8 @@ def beam_search(
     """The best outputs of each row.
 
     Args:
-      model: has `begin` and `decode_step`, see `models/transformer.py`.
+      model: has `begin` and `decode_step`, and `longer` where its state has slots,
+        see `models/transformer.py`.
       batch: holds the model's prompt feature.
       width: W; 1 is greedy search.
       length: most tokens of an output, EOS included; a hypothesis that has not
@@ -75,7 +78,8 @@ def beam_search(
     Returns:
       tokens int [B, W, L] (0 after EOS) and scores float [B, W], best first.
     """
-    first, constants, state = model.begin(batch, width=width, length=length)
+    sizes = stages(length)
+    first, constants, state = model.begin(batch, width=width, length=sizes[0])
     rows = ops.shape(first)[0]
     shape = (rows, width)
     # All hypotheses start equal: only the first may be extended at step 0.
@@ -92,7 +96,7 @@ def beam_search(
         state=state,
     )
     stop = Stop(alpha, best or width)
-    beams = _advance(model, constants, beams, stop, leave=rows // FEW)
+    beams = _advance(model, constants, beams, stop, sizes, leave=rows // FEW)
     if rows >= FEW:
         beams = _finish_few(model, constants, beams, stop)
     # What is still alive at the end was cut: it comes after all that ended.
@@ -124,11 +128,15 @@ def _advance(
     constants: Any,
     beams: Beams,
     stop: Stop,
+    sizes: list[int],
     *,
     leave: int = 0,
-    first: int = 16,
 ) -> Beams:
-    """Steps until the length is reached or at most `leave` rows are undecided."""
+    """Steps until the length is reached or at most `leave` rows are undecided.
+
+    Args:
+      sizes: of the cache, one after another; it has the first already.
+    """
     width, length = beams.ids.shape[1], beams.tokens.shape[2]
 
     def going(size: int) -> Any:
@@ -160,7 +168,11 @@ def _advance(
 
         return step
 
-    for size in stages(length, first=first):
+    longer = getattr(model, "longer", lambda state, slots: state)
+    for before, size in zip([sizes[0], *sizes], sizes, strict=False):
+        if size > before:
+            more = (size - before) * width
+            beams = beams._replace(state=longer(beams.state, more))
         loop = ops.while_loop(going(size), stepping(size), tuple(beams))
         beams = Beams(*loop)
     return beams
@@ -177,7 +189,7 @@ def _finish_few(model: Any, constants: Any, beams: Beams, stop: Stop) -> Beams:
         return keras.tree.map_structure(lambda v: ops.take(v, chosen, axis=0), values)
 
     few = Beams(beams.time, *take(tuple(beams)[1:]))
-    few = _advance(model, take(constants), few, stop, first=32)
+    few = _advance(model, take(constants), few, stop, [few.tokens.shape[2]])
     names = ("scores", "tokens", "finished_scores", "finished_tokens")
     return beams._replace(
         **{

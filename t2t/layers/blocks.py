@@ -262,6 +262,11 @@ class Stack(keras.layers.Layer):
             )
         return caches
 
+    def longer_caches(self, caches: list[Any], slots: int) -> list[Any]:
+        """The same caches with room for `slots` more."""
+        room = [[0, 0], [0, 0], [0, slots], [0, 0]]
+        return [{n: ops.pad(v, room) for n, v in cache.items()} for cache in caches]
+
     def memory_caches(self, memory: Any) -> list[dict[str, Any]]:
         """Cross-attention's keys and values of a memory [B, S, D], one a block."""
         pairs = [block.cross_attention.keys_values(memory) for block in self.blocks]

@@ -232,7 +232,7 @@ class PictureTokenizer(Tokenizer):
     @property
     def patch(self) -> int:
         """Pixels of a side that a code stands for."""
-        return self.model.patch
+        return 2 ** len(self.arguments.get("channels", (0, 0, 0)))
 
     def encode(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes of each picture; all have one size."""

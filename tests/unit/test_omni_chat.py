@@ -1,0 +1,126 @@
+"""Omni's cached step, and answers: in any company, of any modality, by their seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import kit
+import numpy as np
+import pytest
+
+from t2t.decode.chat import LENGTHS, Chat, ChatOptions
+from t2t.decode.decoder import DecodeError
+from t2t.decode.grammar import Limits
+from t2t.layers.blocks import BlockShape
+from t2t.media.messages import Coded, Message, Text
+from t2t.models.omni import Omni
+from t2t.problems.omni_tasks import OmniTasks
+from t2t.run.build import blank_batch
+
+HEADS = pytest.mark.parametrize("head", ["delay", "parallel", "depth"])
+OPTIONS = ChatOptions(
+    temperature=1.0, audio_temperature=1.0, limits=Limits(pieces=5, frames=7)
+)
+
+
+def _problem(head: str) -> OmniTasks:
+    problem = OmniTasks(audio_head=head)
+    problem.name = "omni_tasks"
+    vocabulary: Any = problem.vocabularies["omni"]
+    vocabulary.wanted_size = 330
+    vocabulary.build(problem.text_for_vocabulary(vocabulary, problem.fake("train")))
+    return problem
+
+
+def _model(problem: OmniTasks, head: str) -> Omni:
+    keras.utils.set_random_seed(0)
+    shape = BlockShape(
+        hidden_size=16, filter_size=32, num_heads=2, norm="rms", qk_norm=True
+    )
+    model = Omni(
+        problem.offered(), blocks=shape, num_layers=2, audio_head=head, depth_size=16
+    )
+    model(blank_batch(problem.offered()))
+    kit.randomise(model, scale=0.2)
+    return model
+
+
+def _asked(count: int) -> list[tuple[Message, ...]]:
+    rng = np.random.default_rng(3)
+    sound = Coded("sound", rng.integers(240, size=(9, 4)))
+    picture = Coded("picture", rng.integers(4096, size=(4, 4)))
+    parts = [(Text("reverse one two"),), (sound,), (Text("what"), picture, sound)]
+    return [(Message("user", parts[i % 3]),) for i in range(count)]
+
+
+@HEADS
+def test_slot_by_slot_is_as_a_whole(head: str) -> None:
+    problem = _problem(head)
+    model = _model(problem, head)
+    count = 14
+    batch = kit.batch(problem.offered(), rows=2, length=count)
+    batch["targets_segments"][:] = 1
+    logits, inner = model(batch)
+    caches, present, found = model.empty_caches(2, count), np.ones((2, count), bool), []
+    for start, end in ((0, 6), *((t, t + 1) for t in range(6, count))):
+        part = slice(start, end)
+        hidden, caches = model.advance(
+            batch["targets"][:, part], batch["audio"][:, part],
+            batch["places"][:, part], caches, slot=start, present=present,
+        )  # fmt: skip
+        found.append(kit.array(hidden))
+    whole = np.concatenate(found, axis=1)
+    for t in range(count):
+        written = model.write(whole[:, t])
+        np.testing.assert_allclose(written, logits[:, t], atol=1e-4)
+    # What is likeliest, book after book, is what is spoken at temperature 0.
+    still = np.zeros(2, np.float32)
+    codes = model.speak(
+        whole[:, 5], temperature=still, seed=np.arange(2, dtype=np.int32)
+    )
+    if head != "depth":
+        best = kit.array(inner["audio_logits"])[:, 5].argmax(axis=-1)
+        np.testing.assert_array_equal(codes, best)
+    else:
+        assert model.depth is not None
+        again = model.depth(whole[:, 5], kit.array(codes))
+        np.testing.assert_array_equal(codes, kit.array(again).argmax(axis=-1))
+
+
+@HEADS
+def test_an_answer_does_not_depend_on_those_beside_it(head: str) -> None:
+    problem = _problem(head)
+    chat = Chat(problem, _model(problem, head))
+    wants = [("text",), ("text", "audio"), ("image",), ("text", "audio", "image")]
+    asked = _asked(4)
+    open_answers = [Message("assistant", (), wants=w) for w in wants]
+    together = chat.answers(asked, open_answers, OPTIONS)
+    for i, parts in enumerate(together):
+        kinds = [getattr(p, "kind", "text") for p in parts]
+        expected = [{"audio": "sound", "image": "picture"}.get(w, w) for w in wants[i]]
+        assert [k for k in kinds if k != "text"] == [k for k in expected if k != "text"]
+    again = chat.answers(asked, open_answers, OPTIONS)
+    assert _plain(again) == _plain(together)
+    # The first has the number 0 alone as well, and so the same random numbers.
+    alone = chat.answers(asked[:1], open_answers[:1], OPTIONS)
+    assert _plain(alone) == _plain(together[:1])
+    other = ChatOptions(**{**vars(OPTIONS), "seed": 1})
+    assert _plain(chat.answers(asked, open_answers, other)) != _plain(together)
+
+
+def test_a_conversation_that_is_too_long_is_refused() -> None:
+    problem = _problem("delay")
+    chat = Chat(problem, _model(problem, "delay"))
+    sound = Coded("sound", np.zeros((LENGTHS[-1], 4), np.int32))
+    with pytest.raises(DecodeError, match="at most 256 can be read"):
+        chat.answers(
+            [(Message("user", (sound,)),)], [Message("assistant", (), wants=("text",))]
+        )
+
+
+def _plain(answers: Any) -> Any:
+    return [
+        [p.text if isinstance(p, Text) else p.codes.tolist() for p in parts]
+        for parts in answers
+    ]
