@@ -434,8 +434,7 @@ def examine(
     if not hasattr(problem, "examine"):
         raise ValueError(f"{examination} is no examination: try omni_matrix")
     chat = Chat.from_run(output_dir, checkpoint_path=checkpoint_path)
-    data_dir = data_dir or folder.describe().get("data_dir") or "."
-    data = Path(data_dir)
+    data = Path(data_dir or folder.describe().get("data_dir") or ".")
     scores = []
     for score in problem.examine(chat, data_dir=data, tmp_dir=data / "tmp"):
         scores.append(score)

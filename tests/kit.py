@@ -147,7 +147,7 @@ def batch(
             shape = (rows, *(size or length for size in feature.shape))
             made[name] = rng.integers(-9000, 9000, shape).astype(np.int16)
         elif feature.kind == "slots":
-            shape = (rows, length, *feature.shape[1:])
+            shape = (rows, length, *(size or 1 for size in feature.shape[1:]))
             made[name] = rng.integers(0, feature.classes or 2, shape).astype(np.int32)
         else:
             raise NotImplementedError(f"no random {feature.kind!r} feature yet")

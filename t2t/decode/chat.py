@@ -114,7 +114,9 @@ class Engine:
         )
         last = hidden[:, -1]
         logits = tf.where(allowed, self.model.write(last), MASKED)
-        noise = random.gumbel((logits.shape[1],), random.salted(drawn, "write"))
+        noise = random.gumbel(
+            (self.layout.vocabulary.size,), random.salted(drawn, "write")
+        )
         ids = tf.argmax(logits + temperatures[:, :1] * noise, -1, tf.int32)
         codes = self.model.speak(last, temperature=temperatures[:, 1], seed=drawn)
         return ids, codes, caches

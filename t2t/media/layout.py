@@ -114,7 +114,7 @@ class Slots:
         """Appends a slot, at the next tick unless it has a place of its own."""
         self.main.append(main)
         self.audio.append(np.zeros(self.books, np.int32) if audio is None else audio)
-        self.places.append(place or (self.tick,) * 3)
+        self.places.append(place or (self.tick, self.tick, self.tick))
         self.learned.append(int(learned))
         if place is None:
             self.tick += 1
@@ -210,7 +210,7 @@ class Layout:
         begin = slots.tick
         for number, codes in enumerate(frames):
             slots.tick = begin + FILM_TICKS * number
-            place = (slots.tick,) * 3
+            place = (slots.tick, slots.tick, slots.tick)
             slots.add(self.vocabulary.mark("<frame>"), learned=learned, place=place)
             self._grid(slots, codes, learned)
         slots.tick = begin + FILM_TICKS * len(frames)
@@ -243,7 +243,7 @@ class Layout:
 
     # -- from slots --------------------------------------------------------------------
 
-    def parts(self, main: Sequence[int], audio: np.ndarray) -> list[Part]:
+    def parts(self, main: Sequence[int] | np.ndarray, audio: np.ndarray) -> list[Part]:
         """What slots of an answer say: text, and codes of sound and pictures."""
         mark, first = self.vocabulary.mark, self.vocabulary.first_picture
         found: list[Part] = []
@@ -260,7 +260,8 @@ class Layout:
                 side = int(len(codes) ** 0.5)
                 square = np.array(codes[: side * side]).reshape(side, side)
                 found.append(Coded("picture", square))
-            text.clear(), frames.clear(), codes.clear()
+            for gathered in (text, frames, codes):
+                gathered.clear()
 
         for i, row in zip(main, audio, strict=True):
             if i == EOS:

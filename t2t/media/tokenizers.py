@@ -42,7 +42,7 @@ def freeze(model: Any, features: dict[str, Feature]) -> bytes:
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     arrays = {v.path: np.array(v) for v in model.variables}
     stream = io.BytesIO()
-    np.savez(stream, **{DESCRIPTION: text}, **arrays)
+    np.savez(stream, allow_pickle=False, **{DESCRIPTION: text, **arrays})
     return stream.getvalue()
 
 

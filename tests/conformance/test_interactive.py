@@ -107,7 +107,8 @@ def test_it_is_restored_in_the_middle(name: str) -> None:
 def test_the_call_after_an_end_is_a_reset(name: str) -> None:
     problem = _problem(name)
     one, other = (problem.environments("dev", COUNT, seed=2) for _ in range(2))
-    one.reset(), other.reset()
+    one.reset()
+    other.reset()
     rng = np.random.default_rng(0)
     ended, resets = np.zeros(COUNT, bool), 0
     for _ in range(1200):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -16,9 +14,15 @@ TEXTS = ["draw three four two in red", "what number is this", "seven eight", "sa
 DELAYS = [(0, 1, 1, 1), (0, 0, 0, 0), (0, 2, 1, 3)]
 
 
+class Fifty:
+    """A tokenizer of fifty codes."""
+
+    book_size = 50
+
+
 @pytest.fixture(scope="module")
 def vocabulary() -> OmniVocabulary:
-    made = OmniVocabulary("omni", 300, pictures=SimpleNamespace(book_size=50))
+    made = OmniVocabulary("omni", 300, pictures=Fifty())
     made.build(TEXTS * 20)
     return made
 
