@@ -14,12 +14,13 @@ import numpy as np
 from t2t import registry
 from t2t.features import Feature, Vocabulary
 from t2t.media.layout import Layout, OmniVocabulary
-from t2t.media.messages import Coded, Film, Message, Picture, Text
+from t2t.media.messages import Coded, Film, Message, Picture, Sound, Text
 from t2t.media.speech import SpeechError, Utterance, synthesise
 from t2t.media.tokenizers import PictureTokenizer, SoundTokenizer
 from t2t.problems.omni import pictures, tasks
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
 
+HEARD = (Sound, Utterance)
 AT_ONCE = 200  # conversations whose speech a process synthesises
 
 
@@ -141,16 +142,22 @@ class OmniTasks(Problem):
     def code(
         self, conversations: Sequence[Sequence[Message]]
     ) -> list[tuple[Message, ...]]:
-        """Conversations with speech synthesised and all media coded.
+        """Conversations with speech synthesised where it is not sound yet, and all
+        media coded.
 
         Raises:
           DataUnavailable: when there is no speech to be had.
         """
-        spoken = [p for p in _parts(conversations) if isinstance(p, Utterance)]
+        heard_parts = [p for p in _parts(conversations) if isinstance(p, HEARD)]
         try:
-            sounds = self._sounds.encode(synthesise(spoken))
+            said = iter(
+                synthesise([p for p in heard_parts if isinstance(p, Utterance)])
+            )
         except SpeechError as error:
             raise DataUnavailable(str(error)) from None
+        sounds = self._sounds.encode(
+            [p.samples if isinstance(p, Sound) else next(said) for p in heard_parts]
+        )
         seen: list[np.ndarray] = []
         for part in _parts(conversations):
             if isinstance(part, Picture):
@@ -160,7 +167,7 @@ class OmniTasks(Problem):
         heard, looked = iter(sounds), iter(self._pictures.encode(seen))
 
         def coded(part: Any) -> Any:
-            if isinstance(part, Utterance):
+            if isinstance(part, HEARD):
                 return Coded("sound", next(heard))
             if isinstance(part, Picture):
                 return Coded("picture", next(looked))

@@ -28,8 +28,7 @@ ACTIONS = 15
 STAY, SPECIALS, BEFORE_ANY = 4, 9, 7  # buttons: no move, not moves, as if moved so
 DEV_END, TEST_END = 2**30, 2**31 - 1  # levels
 INSTALL = (
-    "pip install -e '.[procgen]' and Debian's libqt5core5a and libqt5gui5 "
-    "(apt install libqt5core5a libqt5gui5)"
+    "pip install -e '.[procgen]', and on Debian apt install libqt5core5a libqt5gui5"
 )
 
 

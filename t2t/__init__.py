@@ -10,10 +10,7 @@ Nothing is imported before it is used: TensorFlow takes seconds.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from t2t.decode.decoder import Decoder
+from typing import Any
 
 
 def train(
@@ -54,12 +51,25 @@ def train(
     return Path(output_dir)
 
 
-def load(run: str | Path, *, checkpoint_path: str | Path | None = None) -> Decoder:
-    """A trained run in memory: `t2t.load(run).decode([...])`, safe for threads.
+def load(run: str | Path, *, checkpoint_path: str | Path | None = None) -> Any:
+    """A trained run in memory, safe for threads.
+
+    Returns:
+      A `Decoder`: `t2t.load(run).decode([...])`; of an omni run a `Chat`:
+      `t2t.load(run).chat(messages, modalities=("text", "audio"))`.
 
     Raises:
       RunError, CheckpointError: when there is no run, or no checkpoint in it.
     """
+    from t2t import registry
+    from t2t.run.folder import open_run
+
+    _, config = open_run(run)
+    model = registry.current().load("model", config.knob("model"))
+    if hasattr(model, "advance"):
+        from t2t.decode.chat import Chat
+
+        return Chat.from_run(run, checkpoint_path=checkpoint_path)
     from t2t.decode.decoder import Decoder
 
     return Decoder.from_run(run, checkpoint_path=checkpoint_path)
