@@ -64,8 +64,6 @@ class ImageTokenizer(keras.Model):
         for i, size in enumerate(channels):
             self.reading.append(_convolution(size, f"down_{i}", size=4, stride=2))
             self.reading += _residuals(size, f"read_{i}", blocks_per_stage)
-        # Without it the numbers to round grow until tanh has no slope left.
-        self.norm = keras.layers.GroupNormalization(1, name="norm")
         self.squeeze = _convolution(self.quantiser.size, "squeeze", size=1)
         self.unsqueeze = _convolution(channels[-1], "unsqueeze", size=3)
         self.writing: list[Any] = []
@@ -123,7 +121,7 @@ class ImageTokenizer(keras.Model):
     def _read(self, x: Any) -> Any:
         for part in self.reading:
             x = part(x)
-        return self.squeeze(self.norm(x))
+        return self.squeeze(x)
 
     def _write(self, x: Any) -> Any:
         x = self.unsqueeze(x)

@@ -227,7 +227,7 @@ class PictureTokenizer(Tokenizer):
     @property
     def book_size(self) -> int:
         """Number of codes."""
-        return math.prod(self.arguments.get("levels", (8, 8, 8, 8)))
+        return math.prod(self.arguments.get("levels", (8, 5, 5, 5)))
 
     @property
     def patch(self) -> int:

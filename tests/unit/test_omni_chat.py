@@ -49,7 +49,7 @@ def _model(problem: OmniTasks, head: str) -> Omni:
 def _asked(count: int) -> list[tuple[Message, ...]]:
     rng = np.random.default_rng(3)
     sound = Coded("sound", rng.integers(240, size=(9, 4)))
-    picture = Coded("picture", rng.integers(4096, size=(4, 4)))
+    picture = Coded("picture", rng.integers(1000, size=(4, 4)))
     parts = [(Text("reverse one two"),), (sound,), (Text("what"), picture, sound)]
     return [(Message("user", parts[i % 3]),) for i in range(count)]
 
