@@ -16,14 +16,16 @@ from t2t.problems.problem import DEV, TEST, TRAIN, Example, Problem
 
 @registry.problem
 class OmniPictures(Problem):
-    """Real handwritten digits and coloured shapes, up to four in 32 x 32 pixels, and
-    frames of films of them.
+    """Real handwritten digits and coloured shapes in 32 x 32 pixels.
+
+    Up to four in a picture; a quarter are frames of films of them.
 
     Args:
       count: of training pictures; dev and test have a twentieth each.
     """
 
     FEATURES = {"image": "image"}
+    TARGET = "image"
     SPLITS = {TRAIN: 2, DEV: 1, TEST: 1}
     SUGGESTED = ("image_tokenizer_tiny", "image_tokenizer")
     licence = "digits CC-BY-SA-3.0 (MNIST)"

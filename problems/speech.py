@@ -42,6 +42,7 @@ class SpeechClips(Problem):
     """
 
     FEATURES = {"audio": "audio"}
+    TARGET = "audio"
     SPLITS = {TRAIN: 4, DEV: 1, TEST: 1}
     SUGGESTED = ("speech_codec_tiny", "speech_codec")
     licence = "synthesised by espeak-ng (GPL-3.0 program)"

@@ -34,6 +34,7 @@ class FiniteScalar(keras.layers.Layer):
 
     def call(self, x: Any, *, training: bool = False) -> tuple[Any, Any, Any]:
         """[..., size] -> (rounded, within ±1; codes int [..., K]; a loss of 0)."""
+        x = ops.cast(x, "float32")
         groups = ops.reshape(x, (*x.shape[:-1], self.books, len(self.levels)))
         levels = ops.convert_to_tensor(self.levels, "float32")
         # An even number of levels lies half a step off centre, so that all are used.

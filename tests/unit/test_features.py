@@ -14,7 +14,7 @@ def test_a_mismatch_says_what_fits() -> None:
         features.check_match("image_digits", "transformer")
     assert str(caught.value) == (
         "transformer wants a 'text' feature named inputs; image_digits offers "
-        "image (image), label (label): try --model=mlp or resnet"
+        "image (image), label (label): try --model=image_tokenizer or mlp or resnet"
     )
     with pytest.raises(FeatureMismatch, match="'label' feature named label"):
         features.check_match("algorithmic_copy_rev", "transformer_encoder")
