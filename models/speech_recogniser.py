@@ -75,7 +75,7 @@ class SpeechRecogniser(keras.Model):
         x = self.read(ops.reshape(mels, (mels.shape[0], -1, STACKED * BANDS)))
         for layer in self.mixings:
             x = layer(x)
-        return self.words(self.norm(x)), {}
+        return ops.cast(self.words(self.norm(x)), "float32"), {}
 
     def losses(  # type: ignore[override]  # Keras has a property of this name
         self, batch: dict[str, Any], *, training: bool
