@@ -19,8 +19,7 @@ from t2t import registry
 from t2t.features import Feature
 from t2t.layers.quantise import FiniteScalar
 from t2t.losses import Sum, weighted_sum
-
-OUTSIDE = ("self", "features", "__class__")
+from t2t.media.tokenizers import plain
 
 
 @registry.model("image_tokenizer")
@@ -47,7 +46,7 @@ class ImageTokenizer(keras.Model):
         blocks_per_stage: int = 1,
         levels: tuple[int, ...] = (8, 5, 5, 5),
     ) -> None:
-        arguments = {n: v for n, v in locals().items() if n not in OUTSIDE}
+        arguments = plain(locals())
         super().__init__(name="image_tokenizer")
         self.arguments = arguments  # a frozen tokenizer is made anew from them
         height, width, self.colours = features["image"].shape
@@ -127,7 +126,7 @@ class ImageTokenizer(keras.Model):
         x = self.unsqueeze(x)
         for part in self.writing:
             x = part(x)
-        return self.paint(x)
+        return ops.cast(self.paint(x), "float32")
 
 
 class _Residual(keras.layers.Layer):

@@ -26,8 +26,8 @@ from t2t.layers.causal import CausalStack
 from t2t.layers.norm import make_norm
 from t2t.layers.quantise import FiniteScalar, Residual
 from t2t.losses import Sum, weighted_sum
+from t2t.media.tokenizers import plain
 
-OUTSIDE = ("self", "features", "__class__")
 RATE = 16_000  # samples a second
 HOP = 160  # samples between spectra
 BANDS = 80
@@ -69,11 +69,16 @@ class SpeechCodec(keras.Model):
         decoder_blocks: int = 4,
         wave_blocks: int = 3,
     ) -> None:
-        arguments = {n: v for n, v in locals().items() if n not in OUTSIDE}
+        arguments = plain(locals())
         super().__init__(name="speech_codec")
         self.arguments = arguments  # a frozen tokenizer is made anew from them
         knobs.check_choice("speech_codec.quantiser", quantiser)
         self.frame_rate, self.books = frame_rate, books
+        if (RATE / HOP) % frame_rate:
+            raise ValueError(
+                f"frame_rate={frame_rate:g}: it must divide the {RATE // HOP} "
+                "spectra a second, as 25 and 12.5 do"
+            )
         self.stacked = int(RATE / HOP / frame_rate)  # spectra a frame
         self.frame = self.stacked * HOP  # samples
         self.book_size = int(np.prod(levels))
@@ -172,8 +177,9 @@ class SpeechCodec(keras.Model):
         x = ops.reshape(self.spread(x), (x.shape[0], -1, self.wave_size))
         x, wave = self.wave(x, past=past["wave"])
         x = self.wave_norm(x)
-        magnitude = ops.exp(ops.minimum(self.magnitude(x), 6.0))
-        real, imaginary = ops.split(self.phase(x), 2, axis=-1)
+        magnitude = ops.exp(ops.minimum(ops.cast(self.magnitude(x), "float32"), 6.0))
+        phase = ops.cast(self.phase(x), "float32")  # Fourier transforms know no less
+        real, imaginary = ops.split(phase, 2, axis=-1)
         scale = magnitude / ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-6)
         heard = spectrum.overlap_add((scale * real, scale * imaginary), hop=HOP)
         return heard, {"decoder": decoder, "wave": wave}

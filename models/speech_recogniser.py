@@ -19,9 +19,9 @@ from t2t.features import EOS, Feature
 from t2t.layers import spectrum
 from t2t.layers.norm import make_norm
 from t2t.losses import Sum, weighted_sum
+from t2t.media.tokenizers import plain
 
 RATE, HOP, BANDS, STACKED = 16_000, 160, 80, 4
-OUTSIDE = ("self", "features", "__class__")
 
 
 @registry.model("speech_recogniser")
@@ -48,7 +48,7 @@ class SpeechRecogniser(keras.Model):
         num_layers: int = 5,
         width: int = 5,
     ) -> None:
-        arguments = {n: v for n, v in locals().items() if n not in OUTSIDE}
+        arguments = plain(locals())
         super().__init__(name="speech_recogniser")
         self.arguments = arguments  # a frozen judge is made anew from them
         self.size = features["targets"].size

@@ -66,7 +66,7 @@ def load(run: str | Path, *, checkpoint_path: str | Path | None = None) -> Any:
 
     _, config = open_run(run)
     model = registry.current().load("model", config.knob("model"))
-    if hasattr(model, "advance"):
+    if hasattr(model, "speak"):
         from t2t.decode.chat import Chat
 
         return Chat.from_run(run, checkpoint_path=checkpoint_path)

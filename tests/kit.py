@@ -10,11 +10,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from t2t import features as features_lib
 from t2t import registry
 from t2t.features import Feature
 from t2t.layers.blocks import BlockShape
+from t2t.problems.problem import DataUnavailable
 from t2t.run.build import blank_batch
 from t2t.sources import Batch
 from t2t.text import ClassLabels, Symbols
@@ -69,6 +71,17 @@ def problems(*, interactive: bool = False) -> list[str]:
         for name in zoo.names("problem")
         if zoo.load("problem", name).interactive is interactive
     ]
+
+
+def simulator(name: str, **options: Any) -> Any:
+    """An interactive problem; the test is skipped where its simulator is missing."""
+    problem = registry.current().load("problem", name)(**options)
+    problem.name = name
+    try:
+        problem.environment("train").close()
+    except DataUnavailable as error:
+        pytest.skip(str(error))
+    return problem
 
 
 def features(model: str) -> dict[str, Feature]:

@@ -33,7 +33,7 @@ class World:
 
     split: of the handwritten digits.
     unseen: whether strings of digits are those kept from training.
-    voices: of users, see `voices.KINDS`.
+    voices: of users, the `kind` of `voices.ask`.
     """
 
     rng: np.random.Generator

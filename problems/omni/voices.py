@@ -6,6 +6,8 @@ seventh of the variants are never heard in training.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from t2t.media.speech import Utterance, variants
@@ -23,20 +25,10 @@ ACCENTS = (
 HELD_OUT_ACCENTS = ("en-gb-scotland", "en-029")
 HELD_OUT_VARIANTS = 1 / 7
 
-# Of whom a sample is drawn: `seen` in training, a voice or an accent never heard.
-KINDS = ("seen", "voice", "accent")
-
 
 def say(text: str, voice: str) -> Utterance:
     """A text in a voice of the assistant."""
-    spoken = ASSISTANTS[voice]
-    return Utterance(
-        text,
-        language=spoken.language,
-        variant=spoken.variant,
-        pitch=spoken.pitch,
-        rate=spoken.rate,
-    )
+    return dataclasses.replace(ASSISTANTS[voice], text=text)
 
 
 def ask(
@@ -45,7 +37,7 @@ def ask(
     """A text in the voice of a user drawn at random.
 
     Args:
-      kind: one of `KINDS`.
+      kind: 'seen' in training, or a 'voice' or an 'accent' never heard.
       language: other than English, which then is the accent.
     """
     held_out, known = _variants()

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from t2t.bin.command import Command, UsageError, add_usr_dir, report_unread
+from t2t.bin.command import (
+    Command,
+    UsageError,
+    add_usr_dir,
+    load_tensorflow,
+    report_unread,
+)
 
 command = Command(
     "t2t-datagen",
@@ -44,12 +50,16 @@ def _main(values: Any, words: list[str]) -> None:
     add_usr_dir(values)
     report_unread()
     from t2t.config import Config
-    from t2t.run.problems import generate_data
+    from t2t.media.tokenizers import Tokenizer
+    from t2t.run.problems import generate_data, make_problem
 
     config = Config()
     config.add_bindings(values["gin_param"].value)
     for name in names:
         config.knobs["problem"] = name
+        vocabularies = make_problem(config).vocabularies.values()
+        if any(isinstance(one, Tokenizer) for one in vocabularies):
+            load_tensorflow()  # a trained tokenizer needs it: then quietly
         generate_data(
             config,
             data_dir=values["data_dir"].value,

@@ -186,8 +186,12 @@ def show_examples(name: str, data_dir: str | None) -> None:
     print(f"\n  three {kind} examples")
     for example in raw:
         for feature, value in example.items():
-            array = np.asarray(value)
-            shown = f"{array.dtype} {array.shape}" if array.ndim else str(value)
+            if isinstance(value, tuple):  # a conversation's messages
+                shown = " ".join(map(str, value))
+            elif (array := np.asarray(value)).ndim:
+                shown = f"{array.dtype} {array.shape}"
+            else:
+                shown = str(value)
             print(f"    {feature:8} {shown}")
         print()
 

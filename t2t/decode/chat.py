@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from t2t import registry
 from t2t.decode.decoder import DecodeError, load_model
 from t2t.decode.grammar import Answer, Grammar, Limits
 from t2t.layers import seeds as random
@@ -121,9 +122,6 @@ class Engine:
         codes = self.model.speak(last, temperature=temperatures[:, 1], seed=drawn)
         return ids, codes, caches
 
-    def empty(self, rows: int, slots: int) -> Any:
-        return self.model.empty_caches(rows, slots)
-
 
 class Chat:
     """Answers conversations; safe to call from several threads."""
@@ -140,8 +138,14 @@ class Chat:
 
         Raises:
           RunError, CheckpointError: when there is no run or no checkpoint.
+          DecodeError: when its model is no omni.
         """
         folder, config = open_run(run)
+        if not hasattr(registry.current().load("model", config.knob("model")), "speak"):
+            raise DecodeError(
+                f"{run} holds a {config.knob('model')}, which answers no "
+                "conversations: a run of omni does"
+            )
         path = checkpoints.resolve(checkpoint_path or folder.path)
         problem, model = load_model(folder, config, path)
         return cls(problem, model)
@@ -241,7 +245,7 @@ class Group:
         self.total += 8  # marks
         self.slot, self.time = 0, 0
         self.present = np.zeros((self.rows, self.total), bool)
-        self.caches = engine.empty(self.rows, self.total)
+        self.caches = engine.model.empty_caches(self.rows, self.total)
         self._push(*self._padded(prompts, size))
 
     def finish(self) -> None:
@@ -320,11 +324,3 @@ class Group:
         answer.take(i)
         if answer.name == "picture ends":
             slots.tick += self.engine.side
-
-
-def stream(group: Group) -> Iterator[Slots]:
-    """The only answer of a group as it grows."""
-    yield group.written[0]
-    while not group.answers[0].done:
-        group.step()
-        yield group.written[0]

@@ -20,26 +20,42 @@ ROLES = ("system", "user", "assistant")
 class Text:
     text: str
 
+    def __str__(self) -> str:
+        return self.text
 
-@dataclasses.dataclass(frozen=True)
-class Sound:
+
+class OfArrays:
+    """Equal when all that it holds is, arrays included; shown by their shapes."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return False
+        mine, theirs = vars(self), vars(other)
+        return all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+    def __str__(self) -> str:
+        return f"[{kind_of(self)} {list(vars(self).values())[-1].shape}]"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sound(OfArrays):
     samples: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture(OfArrays):
     pixels: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class Film:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Film(OfArrays):
     """frames: uint8 [F, H, W, 3], five a second."""
 
     frames: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class Coded:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Coded(OfArrays):
     """kind 'sound': codes int [T, K]; 'picture': [h, w]; 'film': [F, h, w]."""
 
     kind: str
@@ -68,6 +84,9 @@ class Message:
         unknown = [w for w in self.wants if w not in MODALITIES]
         if unknown:
             raise ValueError(f"there is no modality {unknown[0]!r}, only {MODALITIES}")
+
+    def __str__(self) -> str:
+        return " ".join([f"<{self.role}>", *map(str, self.parts)])
 
     @property
     def modalities(self) -> tuple[str, ...]:

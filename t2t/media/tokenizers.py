@@ -21,7 +21,6 @@ import numpy as np
 
 from t2t import registry
 from t2t.features import Feature
-from t2t.media.messages import RATE
 from t2t.text import files
 
 DESCRIPTION = "description"  # the entry that is no array of weights
@@ -51,6 +50,12 @@ def _bare(feature: Feature) -> Feature:
     if feature.vocabulary is None:
         return feature
     return dataclasses.replace(feature, vocabulary=None, classes=feature.size)
+
+
+def plain(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor, of its `locals()`: what `freeze` keeps."""
+    outside = ("self", "features", "__class__")
+    return {name: value for name, value in given.items() if name not in outside}
 
 
 def describe(content: bytes) -> dict[str, Any]:
@@ -188,10 +193,6 @@ class SoundTokenizer(Tokenizer):
     def frame(self) -> int:
         """Samples of a frame."""
         return self.model.frame
-
-    @property
-    def frame_seconds(self) -> float:
-        return self.frame / RATE
 
     def encode(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes of each sound; the last frame is filled up with silence."""

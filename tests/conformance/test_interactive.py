@@ -13,7 +13,6 @@ import pytest
 from t2t import registry
 from t2t.environments import Several
 from t2t.problems.control import Control
-from t2t.problems.problem import DataUnavailable
 from t2t.rl.acting import random_actions
 
 ZOO = registry.current()
@@ -26,13 +25,8 @@ KNOBS = {"max_frames": 400}
 def _problem(name: str) -> Control:
     cls = ZOO.load("problem", name)
     known = inspect.signature(cls).parameters
-    problem = cls(**{knob: value for knob, value in KNOBS.items() if knob in known})
-    problem.name = name
-    try:
-        problem.environment("train").close()
-    except DataUnavailable as error:
-        pytest.skip(str(error))
-    return problem
+    options = {knob: value for knob, value in KNOBS.items() if knob in known}
+    return kit.simulator(name, **options)
 
 
 def _walk(problem: Control, environments: Any, steps: int, seed: int = 0) -> list[Any]:

@@ -60,6 +60,11 @@ def test_as_it_comes_is_as_a_whole(quantiser: str, frame_rate: float) -> None:
     np.testing.assert_allclose(joined, whole, atol=1e-4)
 
 
+def test_a_frame_is_whole_spectra() -> None:
+    with pytest.raises(ValueError, match="frame_rate=30: it must divide the 100"):
+        _codec(frame_rate=30.0)
+
+
 def test_a_codec_looks_back_only() -> None:
     codec, sound = _codec(), _sound(1)
     later = sound.copy()

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any
 
+import kit
 import numpy as np
 import pytest
 
@@ -17,13 +18,7 @@ COUNT = 3
 
 
 def _make(name: str = "atari_breakout", **options: Any) -> Atari:
-    problem = registry.current().load("problem", name)(**options)
-    problem.name = name
-    try:
-        problem.environment("train").close()
-    except DataUnavailable as error:
-        pytest.skip(str(error))
-    return problem
+    return kit.simulator(name, **options)
 
 
 def _walk(problem: Atari, steps: int, *, split: str = "train", seed: int = 0) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from t2t import metrics, registry
+from t2t.media.tokenizers import Tokenizer
 from t2t.problems.problem import Example, Problem
 
 ZOO = registry.current()
@@ -51,7 +52,8 @@ def test_fake_examples_make_the_round_trip(name: str) -> None:
     for vocabulary in problem.vocabularies.values():
         if hasattr(vocabulary, "wanted_size"):
             vocabulary.wanted_size = 330  # type: ignore[attr-defined]
-        if not vocabulary.built:
+        # A trained tokenizer adds no ids, and `fake` needs none.
+        if not vocabulary.built and not isinstance(vocabulary, Tokenizer):
             vocabulary.build(problem.text_for_vocabulary(vocabulary, examples))
     for example in examples[:20]:
         encoded = problem.encode(example)
@@ -59,7 +61,8 @@ def test_fake_examples_make_the_round_trip(name: str) -> None:
             array: Any = encoded[feature_name]
             assert array.dtype == feature.dtype
             assert array.ndim == len(feature.shape)
-            value = example[feature_name]
+            # A conversation is laid out, its slots are not in the raw example.
+            value = example.get(feature_name)
             if feature.vocabulary is not None and isinstance(value, str):
                 assert feature.vocabulary.decode(np.atleast_1d(array)) == value
 

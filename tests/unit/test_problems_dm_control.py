@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import kit
 import numpy as np
 import pytest
 
@@ -40,13 +41,7 @@ else:
 
 
 def _make(name: str) -> DmControl:
-    problem = registry.current().load("problem", name)()
-    problem.name = name
-    try:
-        problem.environment("train").close()
-    except DataUnavailable as error:
-        pytest.skip(str(error))
-    return problem
+    return kit.simulator(name)
 
 
 def _major(package: str) -> int:

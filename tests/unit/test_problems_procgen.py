@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+import kit
 import numpy as np
 import pytest
 
@@ -22,13 +23,7 @@ COUNT, STEPS = 4, 150
 
 
 def _make(name: str, **options: Any) -> Procgen:
-    problem = registry.current().load("problem", name)(**options)
-    problem.name = name
-    try:
-        problem.environment("train").close()
-    except DataUnavailable as error:
-        pytest.skip(str(error))
-    return problem
+    return kit.simulator(name, **options)
 
 
 def _vector(problem: Procgen, split: str = "train", seed: int = 7) -> Games:
