@@ -13,7 +13,6 @@ command = Command(
     [
         "t2t-eval --output_dir=RUN",
         "t2t-eval --output_dir=RUN --eval_use_test_set",
-        "t2t-eval --output_dir=RUN --checkpoint_path=RUN/checkpoints/FILE --json",
         "t2t-eval --output_dir=OMNI_RUN --problem=omni_matrix",
     ],
     knobs="decode_hparams",

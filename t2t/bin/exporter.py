@@ -9,7 +9,12 @@ from t2t.bin.command import Command, UsageError, load_tensorflow
 command = Command(
     "t2t-exporter",
     "write a trained tokenizer into the data folder of the problems that use it",
-    ["t2t-exporter --output_dir=runs/codec --export_dir=DATA"],
+    [
+        "t2t-exporter --output_dir=runs/codec --export_dir=DATA",
+        "t2t-exporter --output_dir=runs/codec --export_dir=DATA "
+        "--checkpoint_path=runs/codec/checkpoints/FILE",
+        "t2t-datagen --problem=omni_tasks --data_dir=DATA",
+    ],
 )
 command.string("output_dir", None, "the run folder")
 command.string("export_dir", None, "where to write")
