@@ -50,16 +50,14 @@ def _main(values: Any, words: list[str]) -> None:
     add_usr_dir(values)
     report_unread()
     from t2t.config import Config
-    from t2t.media.tokenizers import Tokenizer
     from t2t.run.problems import generate_data, make_problem
 
     config = Config()
     config.add_bindings(values["gin_param"].value)
     for name in names:
         config.knobs["problem"] = name
-        vocabularies = make_problem(config).vocabularies.values()
-        if any(isinstance(one, Tokenizer) for one in vocabularies):
-            load_tensorflow()  # a trained tokenizer needs it: then quietly
+        if _tokenizes(make_problem(config)):
+            load_tensorflow()  # quietly
         generate_data(
             config,
             data_dir=values["data_dir"].value,
@@ -67,6 +65,13 @@ def _main(values: Any, words: list[str]) -> None:
             processes=processes,
             seed=values["random_seed"].value,
         )
+
+
+def _tokenizes(problem: Any) -> bool:
+    """Whether its data are made by trained tokenizers, which need TensorFlow."""
+    from t2t.media.tokenizers import Tokenizer
+
+    return any(isinstance(v, Tokenizer) for v in problem.vocabularies.values())
 
 
 if __name__ == "__main__":
