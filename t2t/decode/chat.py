@@ -8,7 +8,6 @@ the places of its slots; the step only samples among what the grammar allows.
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,6 @@ class Engine:
     def __init__(self, problem: Any, model: Any) -> None:
         self.problem, self.model = problem, model
         self.layout = problem.layout
-        self._lock = threading.Lock()
         self._step = tf.function(self._sample, jit_compile=True, autograph=False)
 
     def grammar(self, limits: Limits) -> Grammar:
@@ -232,8 +230,7 @@ class Group:
         self.grammar = engine.grammar(options.limits)
         self.answers = [self.grammar.begin(m) for m in modalities]
         self.written = [Slots(engine.layout.books, tick=p.tick) for p in prompts]
-        self.count = len(prompts)
-        self.rows = 1 if self.count == 1 else ROWS
+        self.rows = 1 if len(prompts) == 1 else ROWS
         longest = max(len(p.main) for p in prompts)
         size = next((n for n in LENGTHS if n >= longest), None)
         if size is None:

@@ -9,7 +9,7 @@ import kit
 import numpy as np
 import pytest
 
-from t2t.decode.chat import LENGTHS, Chat, ChatOptions
+from t2t.decode.chat import LENGTHS, Chat, ChatOptions, Engine, Group
 from t2t.decode.decoder import DecodeError
 from t2t.decode.grammar import Limits
 from t2t.layers.blocks import BlockShape
@@ -107,6 +107,31 @@ def test_an_answer_does_not_depend_on_those_beside_it(head: str) -> None:
     assert _plain(alone) == _plain(together[:1])
     other = ChatOptions(**{**vars(OPTIONS), "seed": 1})
     assert _plain(chat.answers(asked, open_answers, other)) != _plain(together)
+
+
+@HEADS
+def test_what_is_written_stands_where_it_would_be_learned(head: str) -> None:
+    """Ids and places of an answer as it grows are those of its parts laid out."""
+    problem = _problem(head)
+    engine = Engine(problem, _model(problem, head))
+    wants = ("text", "audio", "image")
+    asked, layout = _asked(3), problem.layout
+    answer = Message("assistant", (), wants=wants)
+    prompts = [layout.prompt(messages, answer) for messages in asked]
+    group = Group(engine, prompts, [wants] * 3, OPTIONS, numbers=[0, 1, 2])
+    group.finish()
+    for messages, prompt, slots in zip(asked, prompts, group.written, strict=True):
+        parts = layout.parts(slots.main, np.array(slots.audio))
+        said = Message("assistant", tuple(parts), wants=wants)
+        whole, begin = layout.example([*messages, said]), len(prompt.main)
+        # Text drawn at random need not be split as it would be encoded.
+        first = slots.main.index(problem.layout.vocabulary.mark("<sound>"))
+        again = whole["targets"][begin:].tolist().index(slots.main[first])
+        assert whole["targets"][begin:].tolist()[again:] == slots.main[first:]
+        places, learned = np.array(slots.places), whole["places"][begin:]
+        np.testing.assert_array_equal(
+            places[first:] - places[first], learned[again:] - learned[again]
+        )
 
 
 def test_a_conversation_that_is_too_long_is_refused() -> None:
