@@ -98,6 +98,8 @@ class OmniMatrix(OmniTasks):
 
     def __init__(self, *, questions: int = 200, **others: Any) -> None:
         super().__init__(**others)
+        if questions < 1:
+            raise ValueError(f"questions={questions}: ask at least one of each cell")
         self.questions = questions
 
     def examine(
