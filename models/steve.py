@@ -25,6 +25,7 @@ from t2t.layers.tower import Tower
 from t2t.losses import Sum, weighted_sum
 from t2t.models.ddpg import DDPG
 
+NEVER = 2**31 - 1  # a step that no training comes to
 RULES = ("ddpg", "mve", "mve_tdk", "mean", "lambda", "steve", "steve_cov")
 
 
@@ -56,6 +57,8 @@ class STEVE(DDPG):
         `DDPG`; the model, too, is one of standardised observations.
       decay: of the squares of the model's kernels.
       pretrain: steps in which only the model learns.
+      model_learns: whether it ever does; without, it stays as it was drawn, and shows
+        what a rule makes of a model that is wrong.
     """
 
     FEATURES = {"observation": "real", "action": "real"}
@@ -82,6 +85,7 @@ class STEVE(DDPG):
         standardise: bool = False,
         decay: float = 1e-4,
         pretrain: int = 0,
+        model_learns: bool = True,
     ) -> None:
         super().__init__(
             features,
@@ -104,6 +108,7 @@ class STEVE(DDPG):
         self.rule, self.horizon, self.trace = target_rule, horizon, trace
         self.members, self.rewards, self.decay = dynamics, rewards, decay
         self.starts = {"policy": pretrain, "value": pretrain}
+        self.starts["dynamics"] = 0 if model_learns else NEVER
         width = features["observation"].shape[0]
         deep, shallow = (model_size,) * model_layers, (hidden_size,) * num_layers
         self.transition = Tower((*deep, width), members=dynamics, name="transition")

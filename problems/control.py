@@ -234,17 +234,31 @@ def draw(descriptor: int) -> None:
         pipe.send((True, str(error).split("\n")[0]))
 
 
-def _drawn_by_gymnasium(name: str) -> Environment:
+def _gymnasium(name: str, sticky: float, render: bool) -> Environment:
     import gymnasium
 
-    return gymnasium.make(name, render_mode="rgb_array")  # type: ignore[return-value]
+    made = gymnasium.make(name, render_mode="rgb_array" if render else None)
+    if sticky:
+        made = gymnasium.wrappers.StickyAction(made, sticky)
+    return made  # type: ignore[return-value]
 
 
 class Gym(Control):
-    """An environment of gymnasium, by its name there."""
+    """An environment of gymnasium, by its name there.
+
+    Args:
+      sticky: chance that a step repeats the action before it in place of the one
+        given, which makes any task stochastic (Machado et al., arXiv:1709.06009).
+    """
 
     ID = ""
     licence = "MIT"
+
+    def __init__(self, *, sticky: float = 0.0) -> None:
+        super().__init__()
+        if not 0.0 <= sticky < 1.0:
+            raise ValueError(f"sticky={sticky}: a chance, from 0 to below 1")
+        self.sticky = sticky
 
     def environment(self, split: str, *, render: bool = False) -> Environment:
         if render and sys.platform == "linux" and not os.environ.get("DISPLAY"):
@@ -254,8 +268,8 @@ class Gym(Control):
 
             place = str(gymnasium.spec(self.ID).entry_point)
             if render and place.startswith("gymnasium.envs.mujoco"):
-                return Elsewhere(_drawn_by_gymnasium, self.ID)
-            return gymnasium.make(self.ID, render_mode="rgb_array" if render else None)  # type: ignore[return-value]
+                return Elsewhere(_gymnasium, self.ID, self.sticky, True)
+            return _gymnasium(self.ID, self.sticky, render)
         except ImportError as error:
             raise DataUnavailable(_install(self.name, error)) from error
         except Exception as error:

@@ -27,6 +27,9 @@ from t2t.run.problems import decoded_examples
 from t2t.sources import Batch, Source
 
 
+VIDEOS = ("mp4", "gif")
+
+
 @registry.configurable("evaluation")
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
@@ -36,6 +39,7 @@ class EvaluationOptions:
     frequency: training steps between evaluations.
     decode_examples: sentences decoded and scored; 0 for none.
     episodes: played where the problem is interactive.
+    video: 'mp4' or 'gif': what the first of them looks like is kept; '' for none.
     early_stopping_*: stop when `metric` has not improved by `delta` for `steps`
       training steps; 0 never. The metric also says which checkpoint is the best.
     """
@@ -44,10 +48,15 @@ class EvaluationOptions:
     frequency: int = 1000
     decode_examples: int = 100
     episodes: int = 10
+    video: str = ""
     early_stopping_metric: str = "loss"
     early_stopping_steps: int = 0
     early_stopping_delta: float = 0.0
     early_stopping_minimize: bool = True
+
+    def __post_init__(self) -> None:
+        if self.video not in ("", *VIDEOS):
+            raise ValueError(f"eval_video={self.video!r}: {' or '.join(VIDEOS)}")
 
 
 # What `Losses` gives for the models of the house; others name theirs in METRICS.

@@ -36,7 +36,7 @@ from t2t.features import check_match
 from t2t.optimizers import optimizers  # noqa: F401  registers `optimizer`
 from t2t.rl import fed, local
 from t2t.rl import remote as remote_actor
-from t2t.rl.play import Judge
+from t2t.rl.play import Judge, film
 from t2t.run import build, checkpoints
 from t2t.run.checkpoints import Checkpoints
 from t2t.run.folder import RunFolder, create, open_run
@@ -328,6 +328,7 @@ class Evaluation:
     def evaluate(self, step: int) -> dict[str, float]:
         """{'loss', …, 'bleu', …} of the split, or {'episode_return', …}."""
         if self.problem.interactive:
+            self._film(step)
             return self.judge(self.split)
         source = one_pass(self.problem, self.split, data_dir=self.data_dir)
         values = self.losses(source, self.options.steps)
@@ -343,6 +344,12 @@ class Evaluation:
                 values.update(decodes.scores(self.problem.METRICS))
                 save_decodes(self.run, decodes, self.decoder, step=step)
         return values
+
+    def _film(self, step: int) -> None:
+        if self.options.video:
+            self.run.videos.mkdir(exist_ok=True)
+            path = self.run.videos / f"{step:08d}.{self.options.video}"
+            film(self.problem, self.judge.policy, path, split=self.split)
 
     def _judge(self, step: int, values: dict[str, float]) -> bool:
         options = self.options

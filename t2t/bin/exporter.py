@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from t2t import registry
 from t2t.bin.command import Command, UsageError, load_tensorflow
 
 command = Command(
     "t2t-exporter",
-    "write a trained tokenizer into the data folder of the problems that use it",
+    "write a trained tokenizer or policy in the form in which it is used",
     [
+        "t2t-exporter --output_dir=runs/cart_pole --export_dir=policy",
         "t2t-exporter --output_dir=runs/codec --export_dir=DATA",
-        "t2t-exporter --output_dir=runs/codec --export_dir=DATA "
-        "--checkpoint_path=runs/codec/checkpoints/FILE",
         "t2t-datagen --problem=omni_tasks --data_dir=DATA",
     ],
 )
 command.string("output_dir", None, "the run folder")
-command.string("export_dir", None, "where to write")
+command.string(
+    "export_dir",
+    None,
+    "where to write: a tokenizer into the data folder of problems that use it, a "
+    "policy as a SavedModel that is made",
+)
 command.string("checkpoint_path", None, "the best or newest one by default")
 
 
@@ -33,11 +38,14 @@ def _main(values: Any, words: list[str]) -> None:
             raise UsageError(f"no --{name}: say {what}")
     from t2t.run.folder import open_run
 
-    open_run(values["output_dir"].value)  # wrong names are told before TensorFlow
+    _, config = open_run(values["output_dir"].value)  # wrong names before TensorFlow
     load_tensorflow()
-    from t2t.export.tokenizer import export_tokenizer
+    if hasattr(registry.current().load("model", config.knob("model")), "act"):
+        from t2t.export.policy import export_policy as export
+    else:
+        from t2t.export.tokenizer import export_tokenizer as export
 
-    path = export_tokenizer(
+    path = export(
         values["output_dir"].value,
         values["export_dir"].value,
         checkpoint_path=values["checkpoint_path"].value,

@@ -114,5 +114,5 @@ def write_video(frames: list[np.ndarray], path: Path) -> None:
     if path.suffix == ".gif":
         imageio.imwrite(temporary, frames, duration=1000 / FRAMES_PER_SECOND, loop=0)
     else:
-        imageio.imwrite(temporary, frames, fps=FRAMES_PER_SECOND)
+        imageio.imwrite(temporary, frames, fps=FRAMES_PER_SECOND, macro_block_size=2)
     temporary.replace(path)

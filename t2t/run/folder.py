@@ -6,6 +6,7 @@ vocabularies/   the files that the problem's vocabularies load
 checkpoints/    see t2t.run.checkpoints
 events/         TensorBoard
 metrics.jsonl   the same numbers, a line each time
+videos/         an episode at each evaluation, where --hparams=eval_video= asks for it
 report.html     curves, decodes, attention, configuration
 """
 
@@ -24,6 +25,7 @@ from t2t.config import Config
 FREE = {
     "decode_examples",
     "eval_steps",
+    "eval_video",
     "keep_checkpoint_max",
     "local_eval_frequency",
     "log_frequency",
@@ -69,6 +71,10 @@ class RunFolder:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def videos(self) -> Path:
+        return self.path / "videos"
 
     def describe(self) -> dict[str, Any]:
         """What `run.json` says."""

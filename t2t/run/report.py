@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+from pathlib import Path
 from typing import Any
 
 from t2t.run.charts import line_chart
@@ -43,6 +45,8 @@ def write_report(run: RunFolder) -> None:
     decodes = run.path / "decodes.json"
     if decodes.is_file():
         parts.append(_decodes(json.loads(decodes.read_text(encoding="utf-8"))))
+    for video in sorted(run.videos.glob("[0-9]*"))[-1:]:
+        parts.append(_video(video))
     parts.append("<h2>Configuration</h2><pre>")
     parts.append(html.escape(run.config.read_text(encoding="utf-8")) + "</pre>")
     page = (
@@ -81,6 +85,17 @@ def _chart(title: str, names: tuple[str, ...], records: list[dict[str, Any]]) ->
                 )
                 lines.setdefault(key, []).append((record["step"], record[name]))
     return line_chart(title, lines) if lines else ""
+
+
+def _video(path: Path) -> str:
+    """An episode that was filmed, to be played in the page."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    if path.suffix == ".gif":
+        shown = f"<img alt='episode' src='data:image/gif;base64,{data}'>"
+    else:
+        source = f"data:video/mp4;base64,{data}"
+        shown = f"<video controls loop width='480' src='{source}'></video>"
+    return f"<h2>An episode at step {int(path.stem)}</h2>{shown}"
 
 
 def _decodes(record: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from t2t import registry
 from t2t.environments import FakeEnvironment, Several
+from t2t.export.policy import save_policy
 from t2t.features import Feature
 from t2t.layers.seeds import random_seed
 from t2t.optimizers.optimizers import make_optimizer
@@ -155,6 +156,20 @@ def test_saved_is_loaded(name: str, tmp_path: Path) -> None:
         Policy(m, seed=0)(seen, (), turn=3, explore=1.0)[0] for m in (model, other)
     )
     np.testing.assert_array_equal(one, two)
+
+
+@EVERY
+def test_the_exported_policy_acts_the_same(name: str, tmp_path: Path) -> None:
+    model = _make(name)
+    kit.randomise(model)
+    exported = tf.saved_model.load(
+        save_policy(model, _features(name), tmp_path / "policy")
+    )
+    for count in (1, 5):
+        seen = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
+        observation = {"observation": seen}
+        own = Policy(model, seed=0)(observation, (), turn=0, explore=0.0)[0]
+        np.testing.assert_allclose(exported.act(**observation)["action"], own, 1e-5)
 
 
 @EVERY
