@@ -31,11 +31,14 @@ EXTRAS = {
     "atari": ["ale-py>=0.12", "gymnasium>=1.2"],
     # Compressed columns, and pictures of them, in the replay service.
     "replay": ["lz4>=4", "zstandard>=0.22", "pillow>=10"],
-    # Speech, pictures and their judges; espeak-ng comes with its loader.
+    # Speech, pictures and their judges, and files of sound, pictures and films;
+    # espeak-ng, libsndfile and FFmpeg come with their wheels.
     "omni": [
+        "av>=14",
         "espeakng-loader>=0.2.4",
         "pillow>=10",
         "scikit-learn>=1.4",
+        "soundfile>=0.13",
         "soxr>=1.0",
     ],
     "jax": ["jax>=0.5"],
