@@ -30,6 +30,7 @@ from t2t.replay import frames
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.columns import from_plain, plain
 from t2t.replay.service import Service
+from t2t.replay.snapshot import restore, take
 from t2t.replay.streams import ReplayError, Stream
 
 VERSION = 1
@@ -50,13 +51,8 @@ class Frozen:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.arrays: dict[str, np.ndarray] = {}
         self.held: dict[int, Held] = {}
-        tables = {}
-        for name, table in service.tables.items():
-            arrays, plain_state = table.state()
-            tables[name] = plain_state
-            self.arrays |= {f"table/{name}/{key}": v for key, v in arrays.items()}
+        self._tables = {name: take(table) for name, table in service.tables.items()}
         signatures = {}
         for index, store in enumerate(service.stores):
             if store is None:
@@ -65,12 +61,19 @@ class Frozen:
             store.retain(slots)
             self.held[index] = Held(slots, store.generations[slots])
             signatures[index] = plain(store.signature)
-        self.meta = {
+        self._meta = {
             "version": VERSION,
-            "tables": tables,
             "signatures": signatures,
             "streams": {n: s.plain() for n, s in service.streams.items()},
         }
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays, meta) of all tables and streams; on any thread."""
+        arrays, tables = {}, {}
+        for name, state in self._tables.items():
+            found, tables[name] = state()
+            arrays |= {f"table/{name}/{key}": v for key, v in found.items()}
+        return arrays, {**self._meta, "tables": tables}
 
     def store(self, index: int) -> ChunkStore:
         store = self._service.stores[index]
@@ -85,7 +88,7 @@ class Frozen:
 
 
 def freeze(service: Service) -> Frozen:
-    """See above; takes time in proportion to the items, not to their data."""
+    """See above; copies what is known of the items, not their data."""
     return Frozen(service)
 
 
@@ -118,7 +121,7 @@ class Archive:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         number = (self.numbers() or [0])[-1] + 1
-        known, arrays = {}, dict(frozen.arrays)
+        known, (arrays, meta) = {}, frozen.state()
         for index, held in frozen.held.items():
             rows = self._on_disk(index, held)
             fresh = np.flatnonzero(rows[:, 2] < 0)
@@ -129,7 +132,7 @@ class Archive:
                 rows[fresh, 2], rows[fresh, 3] = segment, np.arange(len(fresh))
             known[index] = arrays[f"chunks/{index}"] = rows
         used = {s for rows in known.values() for s in np.unique(rows[:, 2]).tolist()}
-        meta = {**frozen.meta, "counts": {s: self._counts[s] for s in sorted(used)}}
+        meta = {**meta, "counts": {s: self._counts[s] for s in sorted(used)}}
         arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         path = self.folder / f"replay-{number:08d}.npz"
         _write_then_rename(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
@@ -184,7 +187,9 @@ class Archive:
             for name, found in meta["streams"].items():
                 if found["store"] == index:
                     stream = Stream.from_plain(
-                        found, dict(zip(rows[:, 0], moved, strict=True))
+                        found,
+                        dict(zip(rows[:, 0], moved, strict=True)),
+                        seen=service.clock(),
                     )
                     stream.connected = False
                     service.streams[name] = stream
@@ -288,7 +293,7 @@ class Archive:
                 slots, steps = own["rows"] // table.store.steps, table.store.steps
                 moved = new[np.searchsorted(old, slots)]
                 own["rows"] = moved * steps + own["rows"] % steps
-            table.restore(own, meta["tables"][name])
+            restore(table, own, meta["tables"][name])
 
     def _delete_old(self) -> None:
         """Removes all but the newest checkpoints, and segments that none names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,11 @@ class BadStep(ValueError):
 def ordered(signature: Signature) -> Signature:
     """The same, its columns in the order in which they travel."""
     return dict(sorted(signature.items()))
+
+
+def step_bytes(signature: Signature) -> int:
+    """Of one step."""
+    return sum(column.nbytes for column in signature.values())
 
 
 def plain(signature: Signature) -> dict[str, Any]:
@@ -91,7 +97,11 @@ def allocate(
 
     A first write into an untouched page costs twenty times a later one, so `touch`
     writes to all of them. A file lets the kernel write cold pages to disk, and lets
-    other processes see them.
+    other processes see them. Its blocks are taken now: a disk that is full later would
+    end the process by a signal.
+
+    Raises:
+      OSError: when there is no room.
     """
     size = max(1, rows * column.nbytes)
     if path is None:
@@ -100,6 +110,8 @@ def allocate(
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(path, "w+b") as file:
             file.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
             memory = mmap.mmap(file.fileno(), size)
     array = np.frombuffer(memory, np.uint8, rows * column.nbytes)
     if touch:

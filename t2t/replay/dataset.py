@@ -16,12 +16,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from t2t.replay.client import Client
-from t2t.replay.sampler import Sampler
-from t2t.replay.table import Sampled
+from t2t.replay.sampled import Sampled
+from t2t.replay.sampler import Lines, Sampler
 
 ALIGNMENT = 64
-KNOWN = ("key", "probability", "priority", "times_sampled", "age", "length")
+# In the order in which a sample has them.
+KNOWN = {
+    "key": "uint64",
+    "probability": "float64",
+    "priority": "float64",
+    "times_sampled": "int64",
+    "age": "int64",
+    "length": "int64",
+}
 
 
 def arrays(sampled: Sampled) -> dict[str, np.ndarray]:
@@ -68,31 +75,46 @@ class Tensors:
 
 
 def dataset(
-    client: Client,
+    client: Lines,
     table: str,
     batch_size: int,
     *,
     in_flight: int = 2,
+    workers: int = 1,
+    shared: bool = True,
     timeout: float = 60.0,
 ) -> Any:
     """A `tf.data.Dataset` of whole batches, prefetched.
 
     Args:
-      client: of the server.
-      table: its name; it must have an item, which tells the shapes.
+      client: of a server, or of a service in this process.
+      table: its name; the first writer tells its shapes, so it must have come.
       batch_size: items of a batch.
-      in_flight: batches asked for ahead.
-      timeout: seconds that a batch may take.
+      in_flight: batches asked for ahead, on each of `workers` connections.
+      shared: gather from the server's memory, where this host has it.
+      timeout: seconds that a batch, and the first writer, may take.
+
+    Raises:
+      DeadlinePassed: when no writer came in time.
     """
-    first = arrays(client.sample(table, 1, timeout=timeout))
     signature = {
-        name: tf.TensorSpec((batch_size, *array.shape[1:]), array.dtype)
-        for name, array in first.items()
+        name: tf.TensorSpec((batch_size, *column.shape), column.dtype)
+        for name, column in client.signature(table, timeout=timeout).items()
+    }
+    signature |= {
+        f"info/{name}": tf.TensorSpec((batch_size,), dtype)
+        for name, dtype in KNOWN.items()
     }
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
         sampler = Sampler(
-            client, table, batch_size, in_flight=in_flight, timeout=timeout
+            client,
+            table,
+            batch_size,
+            in_flight=in_flight,
+            workers=workers,
+            shared=shared,
+            timeout=timeout,
         )
         try:
             for sampled in sampler:

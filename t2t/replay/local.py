@@ -10,29 +10,54 @@ from __future__ import annotations
 
 import collections
 import threading
-import time
 from typing import Any
 
 import numpy as np
 
 from t2t.replay import columns, frames
+from t2t.replay.columns import Signature
+from t2t.replay.sampled import Sampled
 from t2t.replay.service import Service
-from t2t.replay.streams import Items, Stream
-from t2t.replay.table import Sampled
+from t2t.replay.streams import DeadlinePassed, Items, Stream
+
+KNOWN = {"max_size": 0}  # of a table that is not there: the service refuses it
 
 
 class LocalClient:
-    """What `client.Client` offers, by calls."""
+    """What `client.Client` offers, by calls.
+
+    Args:
+      service: by whose clock deadlines are measured.
+    """
 
     address = "this process"
 
     def __init__(self, service: Service) -> None:
-        self.service = service
+        self.service, self.clock = service, service.clock
         self.changed = threading.Condition(threading.RLock())
 
-    def info(self) -> dict[str, Any]:
+    def info(self, *, detail: bool = False) -> dict[str, Any]:
         with self.changed:
-            return self.service.info()
+            return self.service.info(detail=detail)
+
+    def signature(self, table: str, *, timeout: float = 60.0) -> Signature:
+        """{name in a batch: Column([T, …])} of an item, once a writer told the steps.
+
+        Raises:
+          DeadlinePassed: when none came in time.
+        """
+        until = self.clock() + timeout
+        with self.changed:
+            while "max_size" not in self.service.info()["tables"].get(table, KNOWN):
+                if self.clock() > until:
+                    raise DeadlinePassed(f"table {table}: no writer came in time")
+                self.changed.wait(0.05)
+            return self.service.table(table).batch_signature
+
+    def look(self, table: str, n: int, *, order: str = "newest") -> Sampled:
+        """Some items without sampling them: newest, oldest, highest or lowest."""
+        with self.changed:
+            return self.service.look(table, n, order)
 
     def room(self, table: str, n: int) -> bool:
         """Whether n inserts are allowed just now."""
@@ -52,15 +77,28 @@ class LocalClient:
         Raises:
           DeadlinePassed: when it allowed none.
         """
-        answers: list[Any] = []
+        answers: collections.deque[Any] = collections.deque()
+        with self.changed:
+            self.ask_for(table, n, timeout, answers)
+            return self.wait_for(answers)
+
+    def ask_for(
+        self, table: str, n: int, timeout: float, answers: collections.deque[Any]
+    ) -> None:
+        """Asks for a sample that `wait_for` waits for."""
         with self.changed:
             self.service.sample(table, n, timeout=timeout, done=answers.append)
             self.changed.notify_all()
+
+    def wait_for(self, answers: collections.deque[Any]) -> Sampled:
+        """The oldest answer; the service answers all before their deadlines."""
+        with self.changed:
             while not answers:
                 self.changed.wait(min(1.0, self.service.tick()))
-        if isinstance(answers[0], Exception):
-            raise answers[0]
-        return answers[0]
+            found = answers.popleft()
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def update(self, table: str, keys: np.ndarray, priorities: np.ndarray) -> int:
         """Sets priorities; returns how many of the items were still there."""
@@ -80,7 +118,7 @@ class LocalClient:
             self.service.reset(table)
             self.changed.notify_all()
 
-    def connect(self) -> LocalConnection:
+    def connect(self, *, timeout: float = 10.0) -> LocalConnection:
         return LocalConnection(self)
 
     def close(self) -> None:
@@ -88,23 +126,35 @@ class LocalClient:
 
 
 class LocalConnection:
-    """A writer's line to the service; see `client.Connection`."""
+    """A writer's or a sampler's line to the service; see `client.Connection`."""
+
+    torn = False
 
     def __init__(self, client: LocalClient) -> None:
+        self._client = client
         self._service, self._changed = client.service, client.changed
         self._writer = ""
         self._stream: Stream | None = None
         self._taken: collections.deque[int] = collections.deque()
+        self._samples: collections.deque[Any] = collections.deque()
 
     def ask(
-        self, operation: int, meta: dict[str, Any] | None = None
+        self,
+        operation: int,
+        meta: dict[str, Any] | None = None,
+        arrays: list[np.ndarray] | None = None,
+        *,
+        timeout: float = 60.0,
     ) -> tuple[dict[str, Any], None]:
-        """Opens or closes the stream."""
+        """Opens or closes the stream, or tells of a table."""
         with self._changed:
             if operation == frames.CLOSE:
                 self._service.close_stream(self._writer)
                 return {}, None
-            assert operation == frames.OPEN and meta is not None
+            assert meta is not None
+            if operation == frames.MAP:  # nothing is nearer than this process
+                return {**self._service.described(meta["table"]), "shared": None}, None
+            assert operation == frames.OPEN
             self._writer = meta["writer"]
             signature = columns.from_plain(meta["signature"])
             self._stream = self._service.open_stream(
@@ -113,27 +163,44 @@ class LocalConnection:
             return {**self._service.welcome(self._stream), "shared": None}, None
 
     def send(
-        self, operation: int, meta: dict[str, Any], arrays: list[np.ndarray]
+        self,
+        operation: int,
+        meta: dict[str, Any] | None = None,
+        arrays: list[np.ndarray] | None = None,
+        *,
+        timeout: float = 60.0,
     ) -> None:
-        """Takes a chunk and its items."""
-        stream, service = self._stream, self._service
-        assert operation == frames.APPEND and stream is not None
+        """Takes a chunk and its items, or asks for a sample."""
+        assert meta is not None
+        if operation == frames.SAMPLE:
+            table, n, within = meta["table"], meta["n"], meta["timeout"]
+            self._client.ask_for(table, n, within, self._samples)
+            return
+        assert operation == frames.APPEND
         with self._changed:
-            count, rest = meta["steps"], iter(arrays)
-            store = service.stores[stream.store]
-            assert store is not None
-            slot = service.lease(stream) if count else None
-            for name in store.signature:
-                values = next(rest)
-                if slot is not None:
-                    store.views(slot, count)[name][:] = values
+            self._append(meta, arrays or [])
+
+    def _append(self, meta: dict[str, Any], arrays: list[np.ndarray]) -> None:
+        stream, service = self._stream, self._service
+        assert stream is not None
+        count, rest = meta["steps"], iter(arrays)
+        store = service.stores[stream.store]
+        assert store is not None
+        slot = service.lease(stream) if count else None
+        for name in store.signature:
+            values = next(rest)
             if slot is not None:
-                service.commit(stream, slot, count)
-            items = [
-                Items(name, next(rest), next(rest), next(rest))
-                for name, _ in meta["items"]
-            ]
-            service.insert(stream, items, lambda _: self._take(meta["sequence"]))
+                store.views(slot, count)[name][:] = values
+        if slot is not None:
+            service.commit(stream, slot, count)
+        items = [
+            Items(name, next(rest), next(rest), next(rest)) for name, _ in meta["items"]
+        ]
+        service.insert(stream, items, lambda _: self._take(meta["sequence"]))
+
+    def receive_sample(self, *, timeout: float) -> Sampled:
+        """The sample that was asked for longest ago; it has its own deadline."""
+        return self._client.wait_for(self._samples)
 
     def receive(self, *, timeout: float) -> None:
         """Waits until the oldest message has been taken.
@@ -141,10 +208,11 @@ class LocalConnection:
         Raises:
           TimeoutError: when it was not in time.
         """
-        until = time.monotonic() + timeout
+        clock = self._client.clock
+        until = clock() + timeout
         with self._changed:
             while not self._taken:
-                left = until - time.monotonic()
+                left = until - clock()
                 if left <= 0:
                     raise TimeoutError
                 self._changed.wait(left)
@@ -155,7 +223,9 @@ class LocalConnection:
 
     def close(self) -> None:
         with self._changed:
-            self._service.lose_stream(self._writer)
+            self._service.cancel(self._samples.append)
+            if self._writer:
+                self._service.lose_stream(self._writer)
 
     def _take(self, sequence: int) -> None:
         self._taken.append(sequence)

@@ -20,8 +20,8 @@ import numpy as np
 from t2t.replay import columns, frames
 from t2t.replay.chunks import OutOfSlots
 from t2t.replay.frames import BadFrame
+from t2t.replay.sampled import Sampled
 from t2t.replay.streams import DeadlinePassed, Items, ReplayError, Stream
-from t2t.replay.table import Sampled
 
 if TYPE_CHECKING:
     from t2t.replay.server import Connection
@@ -208,6 +208,8 @@ def _sample(connection: Connection, meta: Meta, size: int) -> Steps:
         raise ReplayError(f"a sample is of 1 to {MOST_ITEMS} items, not {n}")
     for _ in range(int(meta.get("gathered", 0))):
         connection.unpin()
+    # What the client asks for before it has the answers: shown in `info`.
+    connection.ahead[str(meta["table"])] = max(n, int(meta.get("ahead", n)))
     shared = bool(meta.get("shared"))
     connection.answer, connection.parked = None, connection.answered
     connection.loop.service.sample(
@@ -304,6 +306,9 @@ def _info(connection: Connection, meta: Meta) -> Reply:
         "cpu_seconds": time.process_time(),
         "memory": _memory(),
     }
+    for name, table in info["tables"].items():
+        ahead = [c.ahead.get(name, 0) for c in connection.loop.connections]
+        table["asked_ahead"] = max(ahead, default=0)
     return frames.REPLY, {**info, **own}, []
 
 
@@ -316,12 +321,8 @@ def _memory() -> int:
 
 
 def _map(connection: Connection, meta: Meta) -> Reply:
-    """Where a client on this host finds a table's columns."""
-    service = connection.loop.service
-    table = service.table(str(meta["table"]))
-    mapping = service.mapping(service.stores.index(table.store))
-    slices = {n: [s.column, s.start, s.stop] for n, s in table.columns.items()}
-    return frames.REPLY, {"shared": mapping, "columns": slices}, []
+    """What a table's batches look like, and where a client on this host finds them."""
+    return frames.REPLY, connection.loop.service.described(str(meta["table"])), []
 
 
 def _look(connection: Connection, meta: Meta) -> Reply:

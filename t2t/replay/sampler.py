@@ -1,7 +1,8 @@
 """Batches of a table, asked for ahead, so that a learner does not wait for the wire.
 
 A batch that was asked for ahead was drawn before the newest priorities came:
-`in_flight` times `workers` batches is how stale it may be, see `staleness`.
+`in_flight` times `workers` batches is how stale it may be, see `staleness`; the
+server shows it in `info`, beside what it measures.
 """
 
 from __future__ import annotations
@@ -9,19 +10,59 @@ from __future__ import annotations
 import collections
 import contextlib
 from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
 
 from t2t.replay import frames
-from t2t.replay.client import SPARE, Client, Connection, sampled
+from t2t.replay.client import SPARE
+from t2t.replay.columns import Signature
+from t2t.replay.sampled import Sampled, join, split
 from t2t.replay.shared import Mapping, attached
 from t2t.replay.streams import DeadlinePassed, ReplayError
-from t2t.replay.table import Sampled
+
+
+class Line(Protocol):
+    """A connection to a server, or to a service in this process."""
+
+    def ask(
+        self,
+        operation: int,
+        meta: dict[str, Any] | None = None,
+        arrays: list[np.ndarray] | None = None,
+        *,
+        timeout: float = ...,
+    ) -> Any: ...
+
+    def send(
+        self,
+        operation: int,
+        meta: dict[str, Any] | None = None,
+        arrays: list[np.ndarray] | None = None,
+        *,
+        timeout: float = ...,
+    ) -> None: ...
+
+    def receive_sample(self, *, timeout: float) -> Sampled: ...
+
+    def close(self) -> None: ...
+
+
+class Lines(Protocol):
+    """What gives such connections: `client.Client`, `local.LocalClient`."""
+
+    address: str
+
+    def connect(self, *, timeout: float = ...) -> Line: ...
+
+    def signature(self, table: str, *, timeout: float = ...) -> Signature: ...
 
 
 class Sampler:
     """An iterator of samples of one size.
 
     Args:
-      client: of the server.
+      client: of the server, or of a service in this process.
       table: its name.
       batch_size: items of a sample.
       in_flight: samples asked for ahead, on each connection.
@@ -32,7 +73,7 @@ class Sampler:
 
     def __init__(
         self,
-        client: Client,
+        client: Lines,
         table: str,
         batch_size: int,
         *,
@@ -41,13 +82,22 @@ class Sampler:
         shared: bool = True,
         timeout: float = 60.0,
     ) -> None:
+        for name, value in (
+            ("batch_size", batch_size),
+            ("in_flight", in_flight),
+            ("workers", workers),
+        ):
+            if value < 1:
+                raise ReplayError(f"{name} is at least 1, not {value}")
         self._client, self._timeout = client, timeout
-        self._meta = {"table": table, "n": batch_size, "timeout": timeout}
         self._batch_size, self._ahead = batch_size, in_flight * workers
+        self._meta = {"table": table, "n": batch_size, "timeout": timeout}
+        self._meta["ahead"] = self.staleness
         self._workers, self._shared = workers, shared
         self._mapping: Mapping | None = None
         self._columns: dict[str, tuple[str, int, int | None]] = {}
-        self._asked: collections.deque[Connection] = collections.deque()
+        self._asked: collections.deque[Line] = collections.deque()
+        self._rest: Sampled | None = None  # came too late to make a batch
 
     @property
     def staleness(self) -> int:
@@ -61,34 +111,33 @@ class Sampler:
         """The sample that was asked for longest ago.
 
         Raises:
-          DeadlinePassed: when the limiter did not allow all of it in time.
+          DeadlinePassed: when the limiter did not allow all of it in time; what it
+            allowed comes with the next one.
           ConnectionError: when the server went away; the next call connects anew.
         """
         if not self._asked:
             self._begin()
         connection = self._asked.popleft()
         try:
-            answer = connection.receive(timeout=self._timeout + SPARE)
-            found = sampled(*answer)
-            if self._mapping is not None:
-                data = {
-                    name: self._mapping.gather(column, found.rows[:, start:stop])
-                    for name, (column, start, stop) in self._columns.items()
-                }
-                found = found._replace(data=data)
-            self._ask(connection, gathered=1)
+            found = self._gathered(
+                connection.receive_sample(timeout=self._timeout + SPARE)
+            )
+            if self._shared and self._mapping is None:
+                self._look_for_memory()
+            self._ask(connection, gathered=int(found.rows.size > 0))
         except DeadlinePassed:
             self._ask(connection)
             raise
-        except OSError:
-            self.close()
-            raise
-        if len(found.keys) < self._batch_size:
+        except TimeoutError:
+            self._give_up(connection)
+            name = self._meta["table"]
             raise DeadlinePassed(
-                f"only {len(found.keys)} of {self._batch_size} items of table "
-                f"{self._meta['table']} came within {self._timeout:g} s"
-            )
-        return found
+                f"{self._client.address} did not answer for table {name}"
+            ) from None
+        except BaseException:
+            self._give_up(connection)
+            raise
+        return self._whole(found)
 
     def close(self) -> None:
         """Gives back the connections, and what was asked for on them."""
@@ -96,22 +145,62 @@ class Sampler:
             connection.close()
         self._asked.clear()
 
+    # -- parts -----------------------------------------------------------------------
+
+    def _gathered(self, found: Sampled) -> Sampled:
+        """With its data, which are in the server's memory if they did not travel."""
+        if self._mapping is None or not found.rows.size:
+            return found
+        data = {
+            name: self._mapping.gather(column, found.rows[:, start:stop])
+            for name, (column, start, stop) in self._columns.items()
+        }
+        return found._replace(data=data)
+
+    def _whole(self, found: Sampled) -> Sampled:
+        """A batch of what came now and what was left over before."""
+        if self._rest is not None:
+            # Whether rows travelled differs when memory was found in between.
+            parts = [part._replace(rows=NO_ROWS) for part in (self._rest, found)]
+            found = join(parts)
+        if len(found.keys) < self._batch_size:
+            self._rest = found
+            raise DeadlinePassed(
+                f"only {len(found.keys)} of {self._batch_size} items of table "
+                f"{self._meta['table']} came within {self._timeout:g} s"
+            )
+        found, self._rest = split(found, self._batch_size)
+        return found
+
+    def _give_up(self, connection: Line) -> None:
+        connection.close()
+        self.close()
+
     def _begin(self) -> None:
         """Connects, and asks for as much as may be in flight."""
         connections = [self._client.connect() for _ in range(self._workers)]
         self._mapping = None
         if self._shared:
-            with contextlib.suppress(ReplayError):  # no writer came yet
-                table = {"table": self._meta["table"]}
-                meta, _ = connections[0].ask(frames.MAP, table)
-                self._mapping = attached(meta["shared"])
-                self._columns = meta["columns"]
+            self._look_for_memory()
         for i in range(self._ahead):
             self._ask(connections[i % self._workers])
 
-    def _ask(self, connection: Connection, *, gathered: int = 0) -> None:
-        meta = self._meta
+    def _look_for_memory(self) -> None:
+        """Finds the server's memory, if a writer came and this host has it."""
+        connection = self._client.connect()
+        with contextlib.suppress(ReplayError):  # no writer came yet
+            meta, _ = connection.ask(frames.MAP, {"table": self._meta["table"]})
+            self._mapping = attached(meta["shared"])
+            self._columns = meta["columns"]
+            self._shared = self._mapping is not None
+        connection.close()
+
+    def _ask(self, connection: Line, *, gathered: int = 0) -> None:
+        meta = {**self._meta, "gathered": gathered}
         if self._mapping is not None:
-            meta = {**meta, "shared": True, "gathered": gathered}
+            meta["shared"] = True
         connection.send(frames.SAMPLE, meta)
         self._asked.append(connection)
+
+
+NO_ROWS = np.zeros((0, 0), np.int64)

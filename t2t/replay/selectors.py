@@ -14,14 +14,16 @@ from __future__ import annotations
 import collections
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
+from t2t.registry import close_to
 from t2t.replay.sum_tree import SumTree
 
 Places = np.ndarray  # int64 [N], each once unless said otherwise
+State = dict[str, np.ndarray]
 
 
 class Selector(Protocol):
@@ -45,11 +47,12 @@ class Selector(Protocol):
 
     def reset(self) -> None: ...
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Copies from which `restore` makes it go on exactly."""
+    def snapshot(self) -> Callable[[], State]:
+        """Copies now, in milliseconds for a million items; what it returns makes of
+        them, on any thread, the state from which `restore` goes on exactly."""
         ...
 
-    def restore(self, state: dict[str, np.ndarray]) -> None: ...
+    def restore(self, state: State) -> None: ...
 
 
 class _Ordered:
@@ -76,15 +79,21 @@ class _Ordered:
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Places, np.ndarray]:
         raise NotImplementedError("an ordered selector does not draw")
 
-    def _valid(self, entries: Sequence[tuple[Any, ...]]) -> np.ndarray:
-        """[·, 2] of (stamp, place) of the entries that are not stale."""
-        stamps = self._stamps
-        found = [e[-2:] for e in entries if stamps[e[-1]] == e[-2]]
-        return np.array(found, np.int64).reshape(-1, 2)
+    def snapshot(self) -> Callable[[], State]:
+        # The stamps say it all: a stale entry is one whose stamp is another.
+        stamps = self._stamps.copy()
+        return lambda: {"entries": _by_stamp(stamps)}
 
     def _restamp(self, pairs: np.ndarray) -> None:
         self._stamps[pairs[:, 1]] = pairs[:, 0]
         self._counter = itertools.count(int(pairs[:, 0].max(initial=0)) + 1)
+
+
+def _by_stamp(stamps: np.ndarray) -> np.ndarray:
+    """[·, 2] of (stamp, place) of the places that are there, the oldest first."""
+    places = np.flatnonzero(stamps)
+    pairs = np.stack([stamps[places], places], axis=1)
+    return pairs[np.argsort(pairs[:, 0])]
 
 
 class Fifo(_Ordered):
@@ -111,10 +120,7 @@ class Fifo(_Ordered):
         self._stamps[:] = 0
         self._entries.clear()
 
-    def state(self) -> dict[str, np.ndarray]:
-        return {"entries": self._valid(list(self._entries))}
-
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: State) -> None:
         self._restamp(state["entries"])
         self._entries.extend(map(tuple, state["entries"].tolist()))
 
@@ -138,10 +144,12 @@ class MinHeap(_Ordered):
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
         self._heap: list[tuple[float, int, int]] = []
+        self._ranks = np.zeros(capacity)  # of each place; what a snapshot copies
 
     def insert(self, places: Places, priorities: np.ndarray) -> None:
-        ranks = (self.sign * priorities).tolist()
-        for rank, (stamp, place) in zip(ranks, self._stamped(places), strict=True):
+        self._ranks[places] = ranks = self.sign * priorities
+        stamped = self._stamped(places)
+        for rank, (stamp, place) in zip(ranks.tolist(), stamped, strict=True):
             heapq.heappush(self._heap, (rank, stamp, place))
         self._shrink()
 
@@ -167,15 +175,18 @@ class MinHeap(_Ordered):
         self._stamps[:] = 0
         self._heap.clear()
 
-    def state(self) -> dict[str, np.ndarray]:
-        valid = [e for e in self._heap if self._stamps[e[2]] == e[1]]
-        return {
-            "entries": self._valid(valid),
-            "ranks": np.array([rank for rank, _, _ in valid]),
-        }
+    def snapshot(self) -> Callable[[], State]:
+        stamps, ranks = self._stamps.copy(), self._ranks.copy()
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+        def state() -> State:
+            entries = _by_stamp(stamps)
+            return {"entries": entries, "ranks": ranks[entries[:, 1]]}
+
+        return state
+
+    def restore(self, state: State) -> None:
         self._restamp(state["entries"])
+        self._ranks[state["entries"][:, 1]] = state["ranks"]
         pairs = state["entries"].tolist()
         ranks = state["ranks"].tolist()
         self._heap = [(r, *pair) for r, pair in zip(ranks, pairs, strict=True)]
@@ -224,10 +235,11 @@ class Uniform:
         self._where[:] = -1
         self.size = 0
 
-    def state(self) -> dict[str, np.ndarray]:
-        return {"dense": self._dense[: self.size].copy()}
+    def snapshot(self) -> Callable[[], State]:
+        dense = self._dense[: self.size].copy()
+        return lambda: {"dense": dense}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: State) -> None:
         dense = state["dense"]
         self.size = len(dense)
         self._dense[: self.size] = dense
@@ -284,10 +296,11 @@ class Epoch(Uniform):
         super().reset()
         self._left = 0
 
-    def state(self) -> dict[str, np.ndarray]:
-        return {**super().state(), "left": np.array(self._left)}
+    def snapshot(self) -> Callable[[], State]:
+        dense, left = super().snapshot(), np.array(self._left)
+        return lambda: {**dense(), "left": left}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: State) -> None:
         super().restore(state)
         self._left = int(state["left"])
 
@@ -314,8 +327,13 @@ class Prioritized(Uniform):
         super().delete(places)
         self._tree.update(places, np.zeros(len(places)))
 
+    @property
+    def total(self) -> float:
+        """The sum of priority^exponent."""
+        return self._tree.total
+
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Places, np.ndarray]:
-        total = self._tree.total
+        total = self.total
         if total <= 0:
             return super().draw(n, rng)
         places = self._tree.find(rng.random(n))
@@ -325,11 +343,16 @@ class Prioritized(Uniform):
         super().reset()
         self._tree = SumTree(self._capacity)
 
-    def state(self) -> dict[str, np.ndarray]:
-        state = super().state()
-        return {**state, "weights": self._tree.weights(state["dense"])}
+    def snapshot(self) -> Callable[[], State]:
+        before, leaves = super().snapshot(), self._tree.leaves.copy()
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+        def state() -> State:
+            dense = before()["dense"]
+            return {"dense": dense, "weights": leaves[dense]}
+
+        return state
+
+    def restore(self, state: State) -> None:
         super().restore(state)
         self._tree.update(state["dense"], state["weights"])
 
@@ -345,17 +368,33 @@ SELECTORS: dict[str, Any] = {
 }
 
 
+def check_selector(name: str) -> None:
+    """Raises:
+    ValueError: for a name that is none of `SELECTORS`.
+    """
+    if name not in SELECTORS:
+        close = close_to(name, SELECTORS)
+        raise ValueError(
+            f"there is no selector {name!r}.{close} Selectors: {', '.join(SELECTORS)}"
+        )
+
+
 def make_selector(name: str, capacity: int, *, exponent: float = 1.0) -> Selector:
     """A selector by name.
 
     Raises:
       ValueError: for a name that is none of `SELECTORS`.
     """
-    if name not in SELECTORS:
-        raise ValueError(f"there is no selector {name!r}: {', '.join(SELECTORS)}")
+    check_selector(name)
     if name == "prioritized":
         return Prioritized(capacity, exponent)
     return SELECTORS[name](capacity)
+
+
+def weight_of(selector: Selector, size: int) -> float:
+    """What all items of a selector weigh together when it draws."""
+    total = selector.total if isinstance(selector, Prioritized) else 0.0
+    return total or float(size)
 
 
 def draws(

@@ -52,6 +52,7 @@ class Connection:
         self.writer = ""  # the stream it opened
         self.stream: Stream | None = None
         self.parked: Any = None  # the callback of a parked sample
+        self.ahead: dict[str, int] = {}  # table -> items asked for at a time
         self._turn = 0
         self._pinned: collections.deque[tuple[ChunkStore, np.ndarray]] = (
             collections.deque()

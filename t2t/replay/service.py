@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import time
-from collections.abc import Callable
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from t2t.registry import close_to
 from t2t.replay import columns
 from t2t.replay.chunks import ChunkStore, OutOfSlots
+from t2t.replay.clock import Clock, steady
 from t2t.replay.columns import Signature
+from t2t.replay.parked import Done, Insert, Sample, why, without
+from t2t.replay.sampled import Sampled, join
 from t2t.replay.streams import DeadlinePassed, Items, ReplayError, Stream
-from t2t.replay.table import Sampled, Table, TableConfig, join
+from t2t.replay.table import Table, TableConfig
 
 LINGER = 600.0  # seconds for which the stream of a lost writer is kept
 
@@ -63,44 +66,28 @@ class StoreConfig:
         return -(-steps // self.chunk_steps) + self.writers * held
 
 
-Done = Callable[[Any], None]  # gets the result or an Exception
-
-
-@dataclasses.dataclass
-class _Insert:
-    stream: Stream
-    groups: list[tuple[Table, np.ndarray, np.ndarray, np.ndarray]]
-    done: Done
-
-
-@dataclasses.dataclass
-class _Sample:
-    wanted: int
-    deadline: float  # monotonic seconds
-    done: Done
-    gather: bool = True
-    parts: list[Sampled] = dataclasses.field(default_factory=list)
-
-
 class Service:
     """Tables by name, and the requests that wait for them.
 
     Args:
       stores: see `StoreConfig`.
       seed: of the random selectors.
+      clock: of deadlines, ages, and how long a lost writer is waited for.
     """
 
-    def __init__(self, stores: list[StoreConfig], *, seed: int = 0) -> None:
-        self.configs, self.seed = stores, seed
+    def __init__(
+        self, stores: list[StoreConfig], *, seed: int = 0, clock: Clock = steady
+    ) -> None:
+        self.configs, self.seed, self.clock = stores, seed, clock
         self.stores: list[ChunkStore | None] = [None] * len(stores)
         self.tables: dict[str, Table] = {}
         self.streams: dict[str, Stream] = {}
         self._store_of = {t.name: i for i, s in enumerate(stores) for t in s.tables}
         if len(self._store_of) < sum(len(s.tables) for s in stores):
             raise ReplayError("two tables have the same name")
-        self._looked = 0.0  # when lost writers were last looked for
-        self._inserts: dict[str, collections.deque[_Insert]] = {}
-        self._samples: dict[str, collections.deque[_Sample]] = {}
+        self._looked = clock()  # for lost writers
+        self._inserts: dict[str, collections.deque[Insert]] = {}
+        self._samples: dict[str, collections.deque[Sample]] = {}
         for name in self._store_of:
             self._inserts[name] = collections.deque()
             self._samples[name] = collections.deque()
@@ -183,6 +170,16 @@ class Service:
             "signature": columns.plain(store.signature),
         }
 
+    def described(self, name: str) -> dict[str, Any]:
+        """What a sampler must know of a table, as JSON holds it."""
+        table = self.table(name)
+        slices = {n: dataclasses.astuple(s) for n, s in table.columns.items()}
+        return {
+            "shared": self.mapping(self.stores.index(table.store)),
+            "columns": {name: list(part) for name, part in slices.items()},
+            "signature": columns.plain(table.batch_signature),
+        }
+
     def close_stream(self, writer: str) -> None:
         """The writer is done: nothing more will come."""
         stream = self.streams.pop(writer, None)
@@ -194,7 +191,7 @@ class Service:
         """The connection of a writer has gone; it may come back."""
         if stream := self.streams.get(writer):
             self._drop(stream)
-            stream.connected, stream.seen = False, time.monotonic()
+            stream.connected, stream.seen = False, self.clock()
 
     def lease(self, stream: Stream) -> int:
         """A slot for the stream's next chunk; items are evicted to have one.
@@ -251,8 +248,8 @@ class Service:
             group = stream.without_lost(group)
             rows, lengths = stream.rows(group, table.config.window, table.store.steps)
             groups.append((table, rows, lengths, group.priorities))
-        groups = _without(groups, stream.begun)
-        request = _Insert(stream, groups, done)
+        groups = without(groups, stream.begun)
+        request = Insert(stream, groups, done)
         if not groups:
             self._finish(request)
             return
@@ -270,14 +267,14 @@ class Service:
         self._known(table)
         if n < 1:
             raise ReplayError(f"a sample is of at least 1 item, not {n}")
-        deadline = time.monotonic() + timeout
-        self._samples[table].append(_Sample(n, deadline, done, gather))
+        deadline = self.clock() + timeout
+        self._samples[table].append(Sample(n, deadline, done, gather))
         self._settle(table)
 
     def cancel(self, done: Done) -> None:
         """Forgets a parked sample whose client has gone."""
         for waiting in self._samples.values():
-            for request in [r for r in waiting if r.done is done]:
+            for request in [r for r in waiting if r.done == done]:
                 waiting.remove(request)
 
     def update(self, table: str, keys: np.ndarray, priorities: np.ndarray) -> int:
@@ -294,14 +291,14 @@ class Service:
 
     def tick(self) -> float:
         """Answers what is past its deadline; seconds until the next one."""
-        now, nearest = time.monotonic(), 3600.0
+        now, nearest = self.clock(), 3600.0
         for name, waiting in self._samples.items():
             for request in [r for r in waiting if r.deadline <= now]:
                 waiting.remove(request)
                 if request.parts:
                     request.done(join(request.parts))
                 else:
-                    request.done(DeadlinePassed(self._why(name, request)))
+                    request.done(DeadlinePassed(why(name, self.tables.get(name))))
             nearest = min([nearest, *(r.deadline - now for r in waiting)])
         if now - self._looked > min(1.0, LINGER):
             self._looked = now
@@ -347,7 +344,8 @@ class Service:
     def _known(self, table: str) -> None:
         if table not in self._store_of:
             names = ", ".join(self._store_of) or "none"
-            raise ReplayError(f"there is no table {table!r} here: {names}")
+            close = close_to(table, self._store_of)
+            raise ReplayError(f"there is no table {table!r} here: {names}.{close}")
 
     def _store(self, stream: Stream) -> ChunkStore:
         store = self.stores[stream.store]
@@ -369,17 +367,27 @@ class Service:
                 )
             return made
         config = self.configs[index]
-        store = ChunkStore(
-            signature,
-            slots=config.slots,
-            steps=config.chunk_steps,
-            folder=config.folder and config.folder / str(index),
-            shared=config.shared,
-            packing=config.packing,
-        )
-        for table in config.tables:
-            seed = self.seed + len(self.tables)
-            self.tables[table.name] = Table(table, store, seed=seed)
+        try:
+            store = ChunkStore(
+                signature,
+                slots=config.slots,
+                steps=config.chunk_steps,
+                folder=config.folder and config.folder / str(index),
+                shared=config.shared,
+                packing=config.packing,
+            )
+        except (OSError, MemoryError, OverflowError) as error:
+            size = config.slots * config.chunk_steps * columns.step_bytes(signature)
+            raise ReplayError(f"no room for {size / 1e6:,.0f} MB: {error}") from error
+        except (ValueError, ImportError) as error:
+            raise ReplayError(str(error)) from error
+        # All or none: a table that does not fit its steps must not leave another.
+        seeds = itertools.count(self.seed + len(self.tables))
+        made_tables = {
+            table.name: Table(table, store, seed=next(seeds), clock=self.clock)
+            for table in config.tables
+        }
+        self.tables |= made_tables
         self.stores[index] = store
         return store
 
@@ -407,7 +415,7 @@ class Service:
         if gone:
             self._store(stream).release(np.array(gone))
 
-    def _finish(self, request: _Insert) -> None:
+    def _finish(self, request: Insert) -> None:
         stream = request.stream
         stream.sequence += 1
         stream.begun, stream.chunk_taken = 0, False
@@ -428,7 +436,7 @@ class Service:
             return False
         table.insert(rows[:granted], lengths[:granted], priorities[:granted])
         request.stream.begun += granted
-        request.groups = _without(request.groups, granted)
+        request.groups = without(request.groups, granted)
         if not request.groups:
             self._inserts[name].popleft()
             self._finish(request)
@@ -454,29 +462,3 @@ class Service:
             self._samples[name].popleft()
             request.done(join(request.parts))
         return True
-
-    def _why(self, name: str, request: _Sample) -> str:
-        table = self.tables.get(name)
-        if table is None:
-            return f"table {name}: no writer came in time"
-        limits = table.config.limits
-        if table.size < limits.min_size:
-            return (
-                f"table {name} has {table.size} items of the {limits.min_size} that "
-                "sampling begins with"
-            )
-        return (
-            f"table {name}: {table.limiter.samples} samples of "
-            f"{table.limiter.inserts} inserts are all that samples_per_insert="
-            f"{limits.samples_per_insert:g} allows"
-        )
-
-
-def _without(groups: list[Any], n: int) -> list[Any]:
-    """The groups of items without their first n items."""
-    rest = []
-    for table, rows, lengths, priorities in groups:
-        if n < len(rows):
-            rest.append((table, rows[n:], lengths[n:], priorities[n:]))
-        n = max(0, n - len(rows))
-    return rest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,7 @@ class Stream:
     # Slots that its writer fills in shared memory.
     granted: list[int] = dataclasses.field(default_factory=list)
     connected: bool = True
-    seen: float = 0.0  # when it was last connected
+    seen: float = 0.0  # when it was last connected, by the service's clock
     lost: int = 0  # the first step that did not go with a server
     dropped: int = 0  # items over steps that did
 
@@ -65,10 +64,11 @@ class Stream:
         }
 
     @classmethod
-    def from_plain(cls, value: dict[str, Any], slots: dict[int, int]) -> Stream:
-        """The inverse, its chunks moved to other slots."""
+    def from_plain(
+        cls, value: dict[str, Any], slots: dict[int, int], *, seen: float = 0.0
+    ) -> Stream:
+        """The inverse, its chunks moved to other slots; its writer was `seen` then."""
         chunks = [(first, n, int(slots[slot])) for first, n, slot in value["chunks"]]
-        seen = time.monotonic()
         stream = cls(**{**value, "chunks": collections.deque(chunks)}, seen=seen)
         return stream
 

@@ -23,6 +23,11 @@ class SumTree:
     def total(self) -> float:
         return float(self._nodes[1])
 
+    @property
+    def leaves(self) -> np.ndarray:
+        """The weights of all, and zeros up to a power of two; not to be written to."""
+        return self._nodes[self._first :]
+
     def weights(self, leaves: np.ndarray) -> np.ndarray:
         return self._nodes[leaves + self._first]
 

@@ -8,21 +8,24 @@ Axis letters: N items, T steps of the longest window.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import time
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from t2t.replay.chunks import ChunkStore
+from t2t.replay.clock import Clock, steady
+from t2t.replay.columns import Signature
 from t2t.replay.limiter import Limiter, Limits, min_size
-from t2t.replay.selectors import draws, make_selector
+from t2t.replay.sampled import Sampled, join
+from t2t.replay.selectors import check_selector, draws, make_selector, weight_of
+from t2t.replay.snapshot import in_order
 from t2t.replay.streams import ReplayError
 
 # In which `Table.look` may go through the items.
 ORDERS = ("newest", "oldest", "highest", "lowest")
-# What is known of each item, an array over places; see `Table`.
-ITEM = ("keys", "rows", "lengths", "priorities", "times_sampled", "inserted_as")
+LOOKED_AT = 20_000  # items at most, for histograms and quantiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,7 @@ class TableConfig:
       max_size: items; one more makes the remover take one away.
       sampler, remover: names in `t2t.replay.selectors`.
       exponent: of priorities, for 'prioritized'.
+      remover_exponent: of a remover that is 'prioritized'; `exponent` by default.
       limits: see `t2t.replay.limiter`.
       max_times_sampled: an item goes after so many samples; 0 for never.
       columns: {name in a batch: Slice}; all columns of the whole window by default.
@@ -70,6 +74,7 @@ class TableConfig:
     max_times_sampled: int = 0
     columns: dict[str, Slice] | None = None
     hooks: tuple[Hook, ...] = ()
+    remover_exponent: float | None = None
 
     def __post_init__(self) -> None:
         for field in ("window", "max_size"):
@@ -78,6 +83,10 @@ class TableConfig:
                     f"table {self.name}: {field} is at least 1, not "
                     f"{getattr(self, field)}"
                 )
+        for role in (self.sampler, self.remover):
+            check_selector(role)
+        if min(self.exponent, self.remover_exponent or 0.0) < 0:
+            raise ValueError(f"table {self.name}: an exponent is 0 or more")
         if self.limits.min_size > self.max_size:
             raise ValueError(
                 f"table {self.name}: min_size={self.limits.min_size} is above "
@@ -85,33 +94,26 @@ class TableConfig:
             )
 
 
-class Sampled(NamedTuple):
-    """N sampled items, as the table knew them when they were drawn."""
-
-    keys: np.ndarray  # uint64 [N]
-    probabilities: np.ndarray  # float64 [N]
-    priorities: np.ndarray  # float64 [N]
-    times_sampled: np.ndarray  # int64 [N], this batch included
-    ages: np.ndarray  # int64 [N]: items inserted since
-    lengths: np.ndarray  # int64 [N]: steps of the window, at most T
-    size: int  # items of the table
-    data: dict[str, np.ndarray]  # [N, T, …] by batch column; empty when not gathered
-    rows: np.ndarray  # int64 [N, T], of the store
-
-
 class Table:
     """Items of one table, over the chunks of a store."""
 
     def __init__(
-        self, config: TableConfig, store: ChunkStore, *, seed: int = 0
+        self,
+        config: TableConfig,
+        store: ChunkStore,
+        *,
+        seed: int = 0,
+        clock: Clock = steady,
     ) -> None:
-        self.config, self.store = config, store
+        self.config, self.store, self.clock = config, store, clock
         self.limiter = Limiter(config.limits)
         self.columns = _columns(config, store)
         # A new item is there before the remover chooses, and may be what it chooses.
         self.capacity = capacity = config.max_size + 1
         self.sampler = make_selector(config.sampler, capacity, exponent=config.exponent)
-        self.remover = make_selector(config.remover, capacity, exponent=config.exponent)
+        exponent = config.remover_exponent
+        exponent = config.exponent if exponent is None else exponent
+        self.remover = make_selector(config.remover, capacity, exponent=exponent)
         self.rng = np.random.default_rng(seed)
         self.keys = np.zeros(capacity, np.uint64)
         self.rows = np.zeros((capacity, config.window), np.int64)
@@ -119,15 +121,40 @@ class Table:
         self.priorities = np.zeros(capacity, np.float64)
         self.times_sampled = np.zeros(capacity, np.int64)
         self.inserted_as = np.zeros(capacity, np.int64)  # the how many-th insert
-        self.born = np.zeros(capacity, np.float64)  # seconds, monotonic
+        self.sampled_as = np.zeros(capacity, np.int64)  # the how many-th sample, last
+        self.born = np.zeros(capacity, np.float64)  # seconds, by the clock
         self.max_priority = 1.0
         self.evicted = 0  # items removed because chunks ran out
-        self._free = list(range(capacity))[::-1]
-        self._lease = np.zeros(capacity, np.uint64)  # counts the items of each place
+        self.leases = np.zeros(capacity, np.uint64)  # counts the items of each place
+        # Items drawn between a sample and the priorities that came back for it.
+        self.staleness: collections.deque[float] = collections.deque(maxlen=256)
+        self._stack = np.arange(capacity)[::-1].copy()  # free places, to be popped
+        self._free = capacity  # how many of them
 
     @property
     def size(self) -> int:
-        return self.capacity - len(self._free)
+        return self.capacity - self._free
+
+    @property
+    def free_places(self) -> np.ndarray:
+        """In the order in which they were freed; items take the last first."""
+        return self._stack[: self._free]
+
+    @free_places.setter
+    def free_places(self, places: np.ndarray) -> None:
+        self._free = len(places)
+        self._stack[: self._free] = places
+
+    @property
+    def batch_signature(self) -> Signature:
+        """Of one item of a batch: {name: Column([T', …])}, T' the steps it shows."""
+        steps, own = range(self.config.window), self.store.signature
+        return {
+            name: own[s.column]._replace(
+                shape=(len(steps[s.start : s.stop]), *own[s.column].shape)
+            )
+            for name, s in self.columns.items()
+        }
 
     # -- what clients do -------------------------------------------------------------
 
@@ -186,6 +213,9 @@ class Table:
         values = np.asarray(priorities, np.float64)[index][::-1][last]
         self.priorities[places] = values
         self.max_priority = max(self.max_priority, float(values.max()))
+        if (drawn := self.times_sampled[places] > 0).any():
+            since = self.limiter.samples - self.sampled_as[places[drawn]]
+            self.staleness.append(float(since.mean()))
         self.sampler.update(places, values)
         self.remover.update(places, values)
         self._tell("update", places)
@@ -204,6 +234,7 @@ class Table:
         self.remover.reset()
         self.limiter.reset()
         self.max_priority = 1.0
+        self.staleness.clear()
         self._tell("reset", np.zeros(0, np.int64))
 
     def evict(self, n: int) -> int:
@@ -215,10 +246,7 @@ class Table:
 
     def occupied(self) -> np.ndarray:
         """Places of all items, in the order of their insertion."""
-        taken = np.ones(self.capacity, bool)
-        taken[self._free] = False
-        places = np.flatnonzero(taken)
-        return places[np.argsort(self.inserted_as[places], kind="stable")]
+        return in_order(self.free_places, self.inserted_as)
 
     def look(self, n: int, order: str) -> Sampled:
         """Some items without sampling them: the first n in an order of `ORDERS`.
@@ -241,74 +269,31 @@ class Table:
         """Numbers for people and for monitoring, as JSON holds them.
 
         Args:
-          detail: also how priorities and ages are spread, which looks at all items.
+          detail: also how priorities and ages are spread, by `LOOKED_AT` items.
         """
         limits = self.limiter
         return {
             **(self._spread() if detail else {}),
             "size": self.size,
+            "weight": weight_of(self.sampler, self.size),
             "max_size": self.config.max_size,
             "inserts": limits.inserts,
             "samples": limits.samples,
             "samples_per_insert": limits.samples / max(1, limits.inserts),
             "evicted": self.evicted,
+            "staleness": _staleness(self.staleness),
             "sampler": self.config.sampler,
             "remover": self.config.remover,
             "window": self.config.window,
         }
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """(arrays by name, JSON values) for `restore`; copies."""
-        places = self.occupied()
-        arrays = {name: getattr(self, name)[places] for name in ITEM}
-        arrays |= {"places": places, "free": np.array(self._free, np.int64)}
-        arrays["lease"] = self._lease.copy()
-        for role, selector in (("sampler", self.sampler), ("remover", self.remover)):
-            arrays |= {f"{role}/{n}": v for n, v in selector.state().items()}
-        plain = {
-            "max_size": self.config.max_size,
-            "window": self.config.window,
-            "selectors": [self.config.sampler, self.config.remover],
-            "inserts": self.limiter.inserts,
-            "samples": self.limiter.samples,
-            "max_priority": self.max_priority,
-            "evicted": self.evicted,
-            "rng": self.rng.bit_generator.state,
-        }
-        return arrays, plain
-
-    def restore(self, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
-        """Fills an empty table. Of the same size and selectors it goes on exactly;
-        else the items come in order, the newest that there is room for.
-
-        Raises:
-          ValueError: when its windows are longer than this table's.
-        """
-        config = self.config
-        if plain["window"] != config.window:
-            raise ValueError(
-                f"table {config.name} has windows of {config.window} steps, its "
-                f"checkpoint of {plain['window']}"
-            )
-        self.rng.bit_generator.state = plain["rng"]
-        same = plain["max_size"] == config.max_size
-        if same and plain["selectors"] == [config.sampler, config.remover]:
-            places = arrays["places"]
-            for name in ITEM:
-                getattr(self, name)[places] = arrays[name]
-            self._free = arrays["free"].tolist()
-            self._lease[:] = arrays["lease"]
-            for role in ("sampler", "remover"):
-                own = {n: arrays[f"{role}/{n}"] for n in getattr(self, role).state()}
-                getattr(self, role).restore(own)
-            self.store.retain(self.store.slots_of(arrays["rows"]))
-            self.born[places] = time.monotonic()
-        else:
-            kept = slice(max(0, len(arrays["rows"]) - config.max_size), None)
-            rows, lengths = arrays["rows"][kept], arrays["lengths"][kept]
-            self._insert(rows, lengths, arrays["priorities"][kept])
-        self.limiter.inserts, self.limiter.samples = plain["inserts"], plain["samples"]
-        self.max_priority, self.evicted = plain["max_priority"], plain["evicted"]
+    def insert_restored(
+        self, rows: np.ndarray, lengths: np.ndarray, priorities: np.ndarray
+    ) -> np.ndarray:
+        """Items of a table that was another one; their places."""
+        if not len(rows):
+            return np.zeros(0, np.int64)
+        return self._places(self._insert(rows, lengths, priorities))[0]
 
     # -- parts -----------------------------------------------------------------------
 
@@ -318,16 +303,17 @@ class Table:
         n = len(rows)
         if n > 1:  # the oldest go first, so that there are places for all
             self._remove_next(self.size + n - self.config.max_size)
-        places = np.array([self._free.pop() for _ in range(n)], np.int64)
-        self._lease[places] += np.uint64(1)
-        keys = self._lease[places] * np.uint64(self.capacity) + places.astype(np.uint64)
+        self._free -= n
+        places = self._stack[self._free : self._free + n][::-1].copy()
+        self.leases[places] += np.uint64(1)
+        keys = self.leases[places] * np.uint64(self.capacity) + places.astype(np.uint64)
         self.keys[places] = keys
         self.rows[places] = rows
         self.lengths[places] = lengths
         self.priorities[places] = priorities
         self.times_sampled[places] = 0
         self.inserted_as[places] = self.limiter.inserts + np.arange(n)
-        self.born[places] = time.monotonic()
+        self.born[places] = self.clock()
         self.limiter.inserts += n
         self.max_priority = max(self.max_priority, float(priorities.max()))
         self.store.retain(self.store.slots_of(rows))
@@ -344,14 +330,21 @@ class Table:
         return self.sampler.draw(n, self.rng)
 
     def _spread(self) -> dict[str, Any]:
-        """Histograms and quantiles over all items."""
-        places = self.occupied()
+        """Histograms and quantiles over the items, or over enough of them."""
+        places = np.arange(self.capacity)
+        if self.capacity > LOOKED_AT:  # not by `rng`: looking changes no later draw
+            rng = np.random.default_rng(self.limiter.inserts)
+            places = rng.integers(self.capacity, size=LOOKED_AT)
+        places = places[self.keys[places] > 0]
+        if not len(places):
+            places = self.occupied()[:LOOKED_AT]
         if not len(places):
             return {}
         counts, edges = np.histogram(self.priorities[places], bins=20)
         marks = [0.0, 0.5, 0.9, 0.99, 1.0]
-        seconds = time.monotonic() - self.born[places]
+        seconds = np.maximum(self.clock() - self.born[places], 0.0)
         return {
+            "looked_at": len(places),
             "priorities": {"counts": counts.tolist(), "edges": edges.tolist()},
             "seconds": np.quantile(seconds, marks).round(3).tolist(),
             "times_sampled": np.quantile(self.times_sampled[places], marks).tolist(),
@@ -362,6 +355,7 @@ class Table:
     ) -> Sampled:
         np.add.at(self.times_sampled, places, 1)
         self.limiter.samples += len(places)
+        self.sampled_as[places] = self.limiter.samples
         sampled = self._shown(places, chances, gather=gather)
         self._tell("sample", places)
         if limit := self.config.max_times_sampled:
@@ -410,7 +404,8 @@ class Table:
         self.sampler.delete(places)
         self.remover.delete(places)
         self.keys[places] = 0
-        self._free.extend(places.tolist())
+        self._stack[self._free : self._free + len(places)] = places
+        self._free += len(places)
         self.store.release(self.store.slots_of(self.rows[places]))
 
     def _tell(self, event: str, places: np.ndarray) -> None:
@@ -418,28 +413,23 @@ class Table:
             hook(event, self, places)
 
 
-def join(parts: list[Sampled]) -> Sampled:
-    """Several samples of one table as one."""
-    if len(parts) == 1:
-        return parts[0]
-    data = {n: np.concatenate([p.data[n] for p in parts]) for n in parts[0].data}
-    arrays = [
-        np.concatenate(values) for values in zip(*(p[:6] for p in parts), strict=True)
-    ]
-    rows = np.concatenate([part.rows for part in parts])
-    return Sampled(*arrays, size=parts[-1].size, data=data, rows=rows)
+def _staleness(found: collections.deque[float]) -> dict[str, float] | None:
+    """Of the last updates, as `Table.info` says it; None before any."""
+    if not found:
+        return None
+    return {"median": float(np.median(found)), "most": max(found)}
 
 
 def _columns(config: TableConfig, store: ChunkStore) -> dict[str, Slice]:
     columns = config.columns or {name: Slice(name) for name in store.signature}
     for name, part in columns.items():
         if part.column not in store.signature:
-            raise ValueError(
+            raise ReplayError(
                 f"table {config.name}: {name} shows {part.column!r}, but a step has "
                 f"{', '.join(store.signature)}"
             )
         if not len(range(*slice(part.start, part.stop).indices(config.window))):
-            raise ValueError(
+            raise ReplayError(
                 f"table {config.name}: {name} shows no step of a window of "
                 f"{config.window}"
             )

@@ -26,6 +26,7 @@ import numpy as np
 
 from t2t.replay import columns, frames
 from t2t.replay.client import ServerGone
+from t2t.replay.clock import Clock, steady
 from t2t.replay.columns import Signature
 from t2t.replay.patterns import Pattern
 from t2t.replay.shared import Mapping, attached
@@ -38,10 +39,24 @@ MAX = math.nan  # on the wire: the greatest priority of the table so far
 class Line(Protocol):
     """A connection to a server, or to a service in this process."""
 
-    def ask(self, operation: int, meta: dict[str, Any] | None = None) -> Any: ...
+    torn: bool  # in the middle of a frame
+
+    def ask(
+        self,
+        operation: int,
+        meta: dict[str, Any] | None = None,
+        arrays: list[np.ndarray] | None = None,
+        *,
+        timeout: float = ...,
+    ) -> Any: ...
 
     def send(
-        self, operation: int, meta: dict[str, Any], arrays: list[np.ndarray]
+        self,
+        operation: int,
+        meta: dict[str, Any] | None = None,
+        arrays: list[np.ndarray] | None = None,
+        *,
+        timeout: float = ...,
     ) -> None: ...
 
     def receive(self, *, timeout: float) -> Any: ...
@@ -56,7 +71,7 @@ class Lines(Protocol):
 
     address: str
 
-    def connect(self) -> Line: ...
+    def connect(self, *, timeout: float = ...) -> Line: ...
 
 
 class _Message(NamedTuple):
@@ -90,6 +105,7 @@ class Writer:
       shared: fill the server's memory, where this host has it.
       patterns: items that the writer makes by itself.
       resume: the `state` of a writer whose stream a restored server knows.
+      clock: of the deadlines.
     """
 
     def __init__(
@@ -103,10 +119,11 @@ class Writer:
         shared: bool = True,
         patterns: Sequence[Pattern] = (),
         resume: dict[str, Any] | None = None,
+        clock: Clock = steady,
     ) -> None:
         before = resume or {"name": uuid.uuid4().hex, "sequence": 0, "steps": 0}
         self._client, self._table = client, table
-        self._in_flight, self._timeout = in_flight, timeout
+        self._in_flight, self._timeout, self._clock = in_flight, timeout, clock
         self._name: str = before["name"]
         self._connection: Line | None = None
         self._signature: Signature = {}
@@ -221,7 +238,7 @@ class Writer:
             return
         self.flush()
         if self._connection is not None:
-            self._connection.ask(frames.CLOSE)
+            self._connection.ask(frames.CLOSE, timeout=self._timeout)
             self._connection.close()
             self._connection = None
 
@@ -295,50 +312,54 @@ class Writer:
 
     def _until(self, reached: Any) -> None:
         """Sends, receives and reconnects until something is reached."""
-        until = time.monotonic() + self._timeout
+        until = self._clock() + self._timeout
         pause = 0.01
         while True:
             try:
-                self._work()
+                self._work(until)
                 if reached():
                     return
-                self._receive(max(0.0, until - time.monotonic()))
+                self._receive(until)
                 pause = 0.01
             except TimeoutError:
+                if self._connection is not None and self._connection.torn:
+                    self._lose()
                 raise DeadlinePassed(
                     f"{self._client.address} took nothing for {self._timeout:g} s: "
                     f"{len(self._waiting)} messages wait for table {self._table}"
                 ) from None
             except OSError as error:
                 self._lose()
-                if time.monotonic() > until:
+                if self._clock() > until:
                     raise ServerGone(f"{self._client.address}: {error}") from error
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(1.0, 2 * pause)
 
-    def _work(self) -> None:
+    def _work(self, until: float) -> None:
         """Connects if need be, and sends what is not on this connection."""
         if self._connection is None:
-            self._connect()
+            self._connect(until)
         assert self._connection is not None
         while self._sent < len(self._waiting):
             message = self._waiting[self._sent]
-            self._sent += 1
             meta, arrays = message.meta, [*message.columns, *message.items]
             if message.slot is not None:
                 meta, arrays = {**meta, "slot": message.slot}, message.items
-            self._connection.send(frames.APPEND, meta, arrays)
+            left = until - self._clock()
+            self._connection.send(frames.APPEND, meta, arrays, timeout=left)
+            self._sent += 1
         while self._sent and self._connection.answered():
-            self._receive(self._timeout)
+            self._receive(until)
 
-    def _receive(self, timeout: float) -> None:
+    def _receive(self, until: float) -> None:
         """Waits for one acknowledgement."""
         if not self._sent:
             return
-        if timeout <= 0:
+        left = until - self._clock()
+        if left <= 0:
             raise TimeoutError
         assert self._connection is not None
-        answer = self._connection.receive(timeout=timeout)
+        answer = self._connection.receive(timeout=left)
         if answer is not None and answer[0].get("slot") is not None:
             self._granted.append(answer[0]["slot"])
         self._taken(self._waiting[0].sequence)
@@ -358,19 +379,23 @@ class Writer:
         if message.slot is None and whole and self._mapping is None:
             self._spare.append(dict(zip(self._signature, message.columns, strict=True)))
 
-    def _connect(self) -> None:
-        connection = self._client.connect()
-        meta, _ = connection.ask(
-            frames.OPEN,
-            {
-                "writer": self._name,
-                "table": self._table,
-                "signature": columns.plain(self._signature),
-                "sequence": self._acknowledged,
-                "steps": self._committed,
-                "slots": self._in_flight + 1 if self._shared else 0,
-            },
-        )
+    def _connect(self, until: float) -> None:
+        left = max(0.0, until - self._clock())
+        connection = self._client.connect(timeout=min(10.0, left))
+        request = {
+            "writer": self._name,
+            "table": self._table,
+            "signature": columns.plain(self._signature),
+            "sequence": self._acknowledged,
+            "steps": self._committed,
+            "slots": self._in_flight + 1 if self._shared else 0,
+        }
+        try:
+            left = until - self._clock()
+            meta, _ = connection.ask(frames.OPEN, request, timeout=left)
+        except BaseException:
+            connection.close()
+            raise
         self._connection, self._sent = connection, 0
         self._size, self._windows = int(meta["chunk_steps"]), dict(meta["windows"])
         self._mapping = attached(meta["shared"]) if self._shared else None
