@@ -37,6 +37,7 @@ command.string("secret_file", None, "a file with the secret that TCP clients kno
 command.string("checkpoint_dir", None, "serve: where checkpoints go")
 command.number("checkpoint_seconds", 0.0, "serve: write one so often; 0 never")
 command.boolean("restore", False, "serve: begin with the newest checkpoint")
+command.integer("seed", 0, "serve: of the random selectors")
 command.boolean("watch", False, "info: again every second, until Ctrl-C")
 command.boolean("json", False, "info: as JSON")
 command.string("html", None, "info: also as a page that reloads itself")
@@ -97,7 +98,7 @@ def _serve(flags: dict[str, Any]) -> None:
     memory = _memory(flags) if flags["shared"] else None
     if memory is not None:
         configs = [dataclasses.replace(c, folder=memory, shared=True) for c in configs]
-    service = Service(configs)
+    service = Service(configs, seed=flags["seed"])
     archive = Archive(flags["checkpoint_dir"]) if flags["checkpoint_dir"] else None
     if flags["restore"]:
         assert archive is not None
@@ -165,7 +166,7 @@ def _info(flags: dict[str, Any], address: str) -> None:
 
     client, looks = _client(flags, address), []
     while True:
-        looks.append({**client.info(detail=True), "time": time.monotonic()})
+        looks.append({**client.info(detail=True), "time": client.clock()})
         shown = dashboard(address, *looks[-2:][::-1])
         if flags["html"]:
             page(address, shown, looks, Path(flags["html"]))

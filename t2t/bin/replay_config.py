@@ -10,6 +10,17 @@ ratio.samples_per_insert = 8.0
 ratio.min_size = 1000
 ratio.error_buffer = 100.0
 recent/table.name = 'recent'
+
+Of what the steps consist is the first writer's to say, or the file's:
+
+store.signature = {'observation': ([84, 84], 'uint8'), 'reward': ([], 'float32')}
+store.packing = {'observation': 'auto'}
+replay/table.columns = {'now': @now/slice()}     # other steps of each column
+now/slice.column = 'observation'
+now/slice.stop = 4
+
+Hooks are functions that a module of yours registers with gin: `import my_hooks`,
+then `replay/table.hooks = (@my_hooks.count,)`.
 """
 
 from __future__ import annotations
@@ -20,6 +31,7 @@ from pathlib import Path
 import gin
 
 from t2t.replay import limiter
+from t2t.replay.columns import from_plain
 from t2t.replay.service import StoreConfig
 from t2t.replay.table import Slice, TableConfig
 
@@ -61,11 +73,13 @@ def _store(
     writers: int = 64,
     folder: str | None = None,
     packing: dict[str, str] | None = None,
+    signature: dict[str, tuple[list[int], str]] | None = None,
 ) -> StoreConfig:
     if not tables:
         raise ValueError("store.tables names no table")
     return StoreConfig(
         tuple(tables),
+        signature=None if signature is None else from_plain(signature),
         chunk_steps=chunk_steps,
         max_steps=max_steps,
         writers=writers,

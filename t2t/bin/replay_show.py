@@ -86,6 +86,7 @@ def _table(
         f"{table['waiting_samples']} samples; evicted for want of chunks: "
         f"{table['evicted']:,}",
     ]
+    lines.append(f"  staleness: {_staleness(table)}")
     if "inserts" in before and seconds > 0:
         rates = [
             f"{(table[what] - before[what]) / seconds:,.0f} {what}/s"
@@ -95,6 +96,8 @@ def _table(
     if "priorities" in table:
         counts, edges = table["priorities"]["counts"], table["priorities"]["edges"]
         lines.append(f"  priorities {edges[0]:.3g} {bars(counts)} {edges[-1]:.3g}")
+        if table["looked_at"] < table["size"]:
+            lines[-1] += f", by {table['looked_at']:,} items"
         for what, unit in (("seconds", " s"), ("times_sampled", "")):
             shown = ", ".join(
                 f"{mark} {value:.3g}{unit}"
@@ -103,6 +106,18 @@ def _table(
             title = "ages" if what == "seconds" else "times sampled"
             lines.append(f"  {title}: {shown}")
     return lines
+
+
+def _staleness(table: dict[str, Any]) -> str:
+    """How old what learners draw is by the time they have learned from it."""
+    ahead, measured = table.get("asked_ahead", 0), table["staleness"]
+    told = f"{ahead:,} items asked for ahead" if ahead else "nobody samples"
+    if measured is None:
+        return f"{told}; no priorities came back yet"
+    return (
+        f"{told}; priorities came back {measured['median']:,.0f} samples after the "
+        f"draw (median of late), {measured['most']:,.0f} at most"
+    )
 
 
 def bars(counts: list[int]) -> str:
