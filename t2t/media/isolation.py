@@ -30,6 +30,7 @@ from t2t.media.limits import Limits, MediaError, MediaUnavailable
 
 AT_ONCE = 2  # files that are decoded together; others wait their turn
 USES = 500  # of one process, so that what leaks does not add up
+READY = b"ready\n"
 
 
 def decode(
@@ -43,6 +44,16 @@ def decode(
     """
     with _workers.one() as worker:
         return worker.decode(kind, data, limits, options)
+
+
+def prepare() -> None:
+    """Starts a decoding process ahead of the first file, for servers.
+
+    Raises:
+      MediaUnavailable: when it does not start.
+    """
+    with _workers.one():
+        pass
 
 
 class Worker:
@@ -65,6 +76,12 @@ class Worker:
             },
         )
         self.uses = 0
+        if self._pipes()[1].readline() != READY:
+            self.close()
+            raise MediaUnavailable(
+                "the decoding process could not start: python -m t2t.media.worker "
+                "tells why"
+            )
 
     @property
     def usable(self) -> bool:

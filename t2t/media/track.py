@@ -44,7 +44,8 @@ class Track:
         self.limits.check_sound(self._heard, self.rate)
         mono = block.astype(np.float32).mean(axis=1, dtype=np.float32)
         check_finite(mono)
-        self._keep(mono, last=False)
+        # Before resampling: sums of the largest floats are infinite.
+        self._keep(np.clip(mono, -1.0, 1.0), last=False)
 
     def samples(self) -> np.ndarray:
         """All of it, float32 [N].

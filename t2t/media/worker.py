@@ -1,8 +1,8 @@
 """The process that decodes for `isolation.py`: python -m t2t.media.worker
 
-Each request is a line of JSON (kind, size, limits, options) and `size` bytes; each
-answer a line with 'refused', or 'missing', or 'facts' and the arrays' [dtype, shape],
-after which their bytes follow.
+It says READY once. Each request is a line of JSON (kind, size, limits, options) and
+`size` bytes; each answer a line with 'refused', or 'missing', or 'facts' and the
+arrays' [dtype, shape], after which their bytes follow.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from t2t.media import pictures, reel, track
+from t2t.media.isolation import READY
 from t2t.media.limits import HINT, Limits, MediaError
 
 Result = tuple[dict[str, Any], list[np.ndarray]]
@@ -42,6 +43,8 @@ def main() -> int:
     os.dup2(2, 1)  # nothing that a library prints is an answer
     _import()
     _confine(answers.fileno())
+    answers.write(READY)
+    answers.flush()
     while line := requests.readline():
         request = json.loads(line)
         data = requests.read(request["size"])
@@ -99,7 +102,8 @@ def _answer(
         most = f"{limits.memory:,} bytes of memory"
         return {"refused": f"a {kind} that takes more than {most}"}, []
     except Exception as error:
-        reason = re.sub(r"<_io\.BytesIO[^>]*>", "it", f"{error}")
+        reason = getattr(error, "strerror", None) or f"{error}"
+        reason = re.sub(r"<_io\.BytesIO[^>]*>", "it", reason)
         reason = " ".join(f"{type(error).__name__}: {reason}".split())[:200]
         return {"refused": f"a {kind} that cannot be decoded ({reason})"}, []
     shapes = [[array.dtype.str, array.shape] for array in arrays]

@@ -269,7 +269,7 @@ def test_redirects_are_followed_three_times(server: str) -> None:
         ("http://10.0.0.1/", "'10.0.0.1' .* not public"),
         ("//[::ffff:10.0.0.1]/", "not public"),
         ("http://user:secret@127.0.0.1/", "name or password is refused"),
-        ("http:///x", "names no host"),
+        ("https:///x", "names no host"),
         ("http://127.0.0.1:99999/", "a URL is expected"),
         ("http://127.0.0.1/\x7f", "characters that no URL has"),
         ("", "after more than 3 redirects"),

@@ -93,6 +93,7 @@ NUMBERS = st.integers(0, 55)
 
 @FUZZ
 @example(name=0, other=0, changes=[], rate=8_000)
+@example(name=2, other=0, changes=[("splice", 0.5, 0.0)], rate=8_000)  # huge floats
 @given(NUMBERS, NUMBERS, CHANGES, st.sampled_from([None, 8_000, 44_100]))
 def test_sounds(name: int, other: int, changes: Any, rate: int | None) -> None:
     data = file_of("sound", name, other, changes)

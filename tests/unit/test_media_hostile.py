@@ -294,6 +294,16 @@ def test_a_decoder_that_dies_is_a_refused_file() -> None:
     assert read_audio(toys.wav())[1] == 16_000
 
 
+def test_a_decoder_that_does_not_start_is_no_fault_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    isolation.prepare()
+    monkeypatch.setattr(isolation, "_workers", isolation.Workers())
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(MediaUnavailable, match="python -m t2t.media.worker tells why"):
+        isolation.prepare()
+
+
 def test_a_decoder_opens_no_file(tmp_path: Path) -> None:
     code = (
         "import os, socket; from t2t.media import worker; worker._import();"
