@@ -38,6 +38,7 @@ command.string("checkpoint_dir", None, "serve: where checkpoints go")
 command.number("checkpoint_seconds", 0.0, "serve: write one so often; 0 never")
 command.boolean("restore", False, "serve: begin with the newest checkpoint")
 command.integer("seed", 0, "serve: of the random selectors")
+command.number("linger_seconds", 600.0, "serve: so long a lost writer may come back")
 command.boolean("watch", False, "info: again every second, until Ctrl-C")
 command.boolean("json", False, "info: as JSON")
 command.string("html", None, "info: also as a page that reloads itself")
@@ -98,7 +99,7 @@ def _serve(flags: dict[str, Any]) -> None:
     memory = _memory(flags) if flags["shared"] else None
     if memory is not None:
         configs = [dataclasses.replace(c, folder=memory, shared=True) for c in configs]
-    service = Service(configs, seed=flags["seed"])
+    service = Service(configs, seed=flags["seed"], linger=flags["linger_seconds"])
     archive = Archive(flags["checkpoint_dir"]) if flags["checkpoint_dir"] else None
     if flags["restore"]:
         assert archive is not None

@@ -28,7 +28,7 @@ from t2t.replay.sampled import Sampled, join
 from t2t.replay.streams import DeadlinePassed, Items, ReplayError, Stream
 from t2t.replay.table import Table, TableConfig
 
-LINGER = 600.0  # seconds for which the stream of a lost writer is kept
+LINGER = 600.0  # seconds for which the stream of a lost writer is kept, by default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +73,19 @@ class Service:
       stores: see `StoreConfig`.
       seed: of the random selectors.
       clock: of deadlines, ages, and how long a lost writer is waited for.
+      linger: seconds of that; its steps and what it was filling are kept so long.
     """
 
     def __init__(
-        self, stores: list[StoreConfig], *, seed: int = 0, clock: Clock = steady
+        self,
+        stores: list[StoreConfig],
+        *,
+        seed: int = 0,
+        clock: Clock = steady,
+        linger: float = LINGER,
     ) -> None:
         self.configs, self.seed, self.clock = stores, seed, clock
+        self.linger = linger
         self.stores: list[ChunkStore | None] = [None] * len(stores)
         self.tables: dict[str, Table] = {}
         self.streams: dict[str, Stream] = {}
@@ -300,7 +307,7 @@ class Service:
                 else:
                     request.done(DeadlinePassed(why(name, self.tables.get(name))))
             nearest = min([nearest, *(r.deadline - now for r in waiting)])
-        if now - self._looked > min(1.0, LINGER):
+        if now - self._looked > min(1.0, self.linger):
             self._looked = now
             self._forget_lost(now)
         return nearest
@@ -310,7 +317,7 @@ class Service:
         lost = [
             writer
             for writer, stream in self.streams.items()
-            if not stream.connected and now - stream.seen > LINGER
+            if not stream.connected and now - stream.seen > self.linger
         ]
         for writer in lost:
             self.close_stream(writer)

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from t2t.replay import frames
-from t2t.replay import service as service_lib
 from t2t.replay.client import Client
 from t2t.replay.sampler import Sampler
 from t2t.replay.server import Server
@@ -28,7 +27,7 @@ CHUNK, WIDTH = 4, 64
 
 
 @contextlib.contextmanager
-def serving(folder: Path, max_size: int = 40):
+def serving(folder: Path, max_size: int = 40, **kwargs: float):
     columns = {"x": Slice("x", 1, 3), "n": Slice("n")}
     table = TableConfig("t", 3, max_size, columns=columns)
     service = Service(
@@ -37,7 +36,8 @@ def serving(folder: Path, max_size: int = 40):
                 (table,), chunk_steps=CHUNK, writers=4, folder=folder / "memory",
                 shared=True,
             )
-        ]
+        ],
+        **kwargs,
     )  # fmt: skip
     server = Server(service, unix=folder / "s").start()
     try:
@@ -110,11 +110,8 @@ def _write_and_hang(address: str, ready: Any) -> None:
     time.sleep(600)
 
 
-def test_a_writer_that_is_killed_leaves_no_slot_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service_lib, "LINGER", 0.0)
-    with serving(tmp_path) as (server, client):
+def test_a_writer_that_is_killed_leaves_no_slot_behind(tmp_path: Path) -> None:
+    with serving(tmp_path, linger=0.0) as (server, client):
         write(client, 0, 4)
         store = server.service.stores[0]
         assert store is not None
