@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -312,6 +315,31 @@ def test_https_asks_for_a_certificate(server: str) -> None:
     access = Access(http=True, allowed_networks=LOOPBACK)
     with pytest.raises(MediaError, match=r"could not be read \(SSL"):
         fetch(server.replace("http:", "https:"), access)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
+def test_https_with_the_certificate_of_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = str(tmp_path / "key"), str(tmp_path / "certificate")
+    subject = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    command = f"openssl req -x509 -nodes -newkey rsa:2048 -days 2 {subject}"
+    command += f" -keyout {key} -out {certificate}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    access = Access(http=True, allowed_networks=LOOPBACK)
+    with Server(("127.0.0.1", 0), Handler) as serving:
+        serving.socket = context.wrap_socket(serving.socket, server_side=True)
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        port = serving.server_port
+        assert fetch(f"https://localhost:{port}/sound", access).data == b"sound"
+        with pytest.raises(MediaError, match=r"could not be read \(SSLCert"):
+            fetch(f"https://127.0.0.1:{port}/sound", access)
+        with pytest.raises(MediaError, match="from https: to another scheme"):
+            fetch(f"https://localhost:{port}/to/http://127.0.0.1/", access)
+        serving.shutdown()
 
 
 class Names:
