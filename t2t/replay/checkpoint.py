@@ -57,7 +57,9 @@ class Frozen:
         for index, store in enumerate(service.stores):
             if store is None:
                 continue
-            slots = np.flatnonzero(store.references > 0)
+            # What is being filled is not here yet: it would be taken for the same
+            # chunk, and not be written again, once it is whole.
+            slots = np.flatnonzero((store.references > 0) & store.sealed)
             store.retain(slots)
             self.held[index] = Held(slots, store.generations[slots])
             signatures[index] = plain(store.signature)

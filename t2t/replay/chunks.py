@@ -75,6 +75,7 @@ class ChunkStore:
         self.references = np.zeros(slots, np.int64)
         # Counts leases: a reader that gathers on its own sees what has changed.
         self.generations = np.zeros(slots, np.int64)
+        self.sealed = np.zeros(slots, bool)  # filled, and not to change any more
         self._free = list(range(slots))[::-1]
 
     @property
@@ -98,6 +99,7 @@ class ChunkStore:
         slot = self._free.pop()
         self.references[slot] = 1
         self.generations[slot] += 1
+        self.sealed[slot] = False
         return slot
 
     def views(self, slot: int, count: int) -> dict[str, np.ndarray]:
@@ -112,6 +114,7 @@ class ChunkStore:
 
     def seal(self, slot: int) -> None:
         """A slot has been filled; it will not change any more."""
+        self.sealed[slot] = True
         for column in self.packed.values():
             column.seal(slot)
 
@@ -144,11 +147,14 @@ class ChunkStore:
         if len(slots) > len(self._free):
             raise OutOfSlots(f"{len(slots)} chunks for {len(self._free)} free slots")
         if len(slots) and slots.max() >= self.slots:
-            return np.array([self.lease() for _ in slots], np.int64)
+            moved = np.array([self.lease() for _ in slots], np.int64)
+            self.sealed[moved] = True
+            return moved
         taken = np.zeros(self.slots, bool)
         taken[slots] = True
         self._free = [slot for slot in self._free if not taken[slot]]
         self.references[slots] = 1
+        self.sealed[slots] = True
         self.generations[slots] = generations
         return slots.copy()
 

@@ -169,13 +169,15 @@ class Table:
           priorities: float64 [N]; NaN stands for the greatest so far.
         """
         priorities = np.where(np.isnan(priorities), self.max_priority, priorities)
-        keys = np.empty(len(rows), np.uint64)
-        at_once = len(rows)
-        if self.config.remover != "fifo" or at_once > self.config.max_size:
-            at_once = 1  # an item of this very batch may be the next to be removed
-        for start in range(0, len(rows), at_once):
-            part = slice(start, start + at_once)
+        keys, start = np.empty(len(rows), np.uint64), 0
+        at_once = len(rows) if self.config.remover == "fifo" else 1
+        while start < len(rows):
+            # Of a full table an item of this very batch may be the next to go.
+            room = self.config.max_size - self.size
+            n = max(1, room, at_once if at_once <= self.config.max_size else 1)
+            part = slice(start, start + n)
             keys[part] = self._insert(rows[part], lengths[part], priorities[part])
+            start += n
         return keys
 
     def sample(self, n: int, *, gather: bool = True) -> Sampled:

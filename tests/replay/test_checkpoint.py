@@ -98,6 +98,23 @@ def test_the_next_one_writes_new_chunks_only(tmp_path):
     assert {p.name for p in tmp_path.glob("segment-*")} == set(sizes)
 
 
+def test_a_chunk_that_is_being_filled_is_written_once_it_is_whole(tmp_path):
+    """It was not when the first checkpoint saw it; the second must not think so."""
+    service, archive = service_of(), Archive(tmp_path)
+    feeder = Feeder(service, 0)
+    slot = service.lease(feeder.stream)
+    save(service, archive)
+    store = service.table("fifo").store
+    for name, value in (("writer", 0), ("step", 7)):
+        store.views(slot, 2)[name][:] = value
+    service.commit(feeder.stream, slot, 2)
+    feeder.items(one("fifo", 2, 2))
+    save(service, archive)
+    again = service_of()
+    archive.restore(again)
+    assert (sample(again, "fifo", 1).data["step"][:, :2] == 7).all()
+
+
 def test_old_ones_go_and_take_their_segments_along(tmp_path):
     service, archive = service_of(), Archive(tmp_path, keep=2)
     feeders = [Feeder(service, n) for n in range(2)]
