@@ -26,7 +26,6 @@ from t2t.run.folder import RunFolder, write_text
 from t2t.run.problems import decoded_examples
 from t2t.sources import Batch, Source
 
-
 VIDEOS = ("mp4", "gif")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.random  # noqa: F401  numpy's own late import would swallow a Ctrl-C
 
 from t2t import registry
 from t2t.data import vocabularies

@@ -1,7 +1,7 @@
 """A model that acts as a SavedModel: what is observed in, actions out.
 
-    policy = tf.saved_model.load(FOLDER)
-    action = policy.act(observation=[[0.1, -0.2, 0.0]])["action"]
+policy = tf.saved_model.load(FOLDER)
+action = policy.act(observation=[[0.1, -0.2, 0.0]])["action"]
 """
 
 from __future__ import annotations
