@@ -35,6 +35,7 @@ from t2t.replay.streams import ReplayError, Stream
 
 VERSION = 1
 PATTERN = re.compile(r"replay-(\d{8})\.npz$")
+SEGMENT = re.compile(r"segment-(\d{8})")
 SPARSE = 0.5  # a segment with a smaller share of chunks in use is written anew
 BLOCK = 1 << 22  # bytes written at a time
 
@@ -230,8 +231,9 @@ class Archive:
         return rows
 
     def _next_segment(self) -> int:
-        numbers = [int(p.name.split("-")[1]) for p in self.folder.glob("segment-*")]
-        return max(numbers, default=0) + 1
+        # Half a segment, of a process that was killed, has a number, too.
+        found = (SEGMENT.match(path.name) for path in self.folder.iterdir())
+        return max((int(match.group(1)) for match in found if match), default=0) + 1
 
     def _segment(self, number: int) -> Path:
         return self.folder / f"segment-{number:08d}"
@@ -305,8 +307,11 @@ class Archive:
         wanted: set[str] = set()
         for number in numbers[-self.keep :]:
             wanted |= set(self.read(number)[1]["counts"])
-        for path in self.folder.glob("segment-*"):
-            if str(int(path.name.split("-")[1].split(".")[0])) not in wanted:
+        for path in self.folder.iterdir():
+            match = SEGMENT.match(path.name)
+            if match and str(int(match.group(1))) not in wanted:
+                path.unlink(missing_ok=True)
+            elif path.name.startswith("replay-") and path.suffix == ".tmp":
                 path.unlink(missing_ok=True)
 
 

@@ -115,6 +115,20 @@ def test_a_chunk_that_is_being_filled_is_written_once_it_is_whole(tmp_path):
     assert (sample(again, "fifo", 1).data["step"][:, :2] == 7).all()
 
 
+def test_what_a_killed_process_left_half_written_does_no_harm(tmp_path):
+    service, archive = service_of(), Archive(tmp_path)
+    fill(service, [Feeder(service, n) for n in range(2)], range(10))
+    save(service, archive)
+    left = [tmp_path / "segment-00000009.tmp", tmp_path / "replay-00000002.npz.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    (tmp_path / "segment-00000009").touch()
+    fill(service, [Feeder(service, n) for n in range(2)], range(10, 20))
+    assert save(service, archive) == 2
+    assert archive.restore(service_of()) == 2
+    assert not any(path.exists() for path in left)
+
+
 def test_old_ones_go_and_take_their_segments_along(tmp_path):
     service, archive = service_of(), Archive(tmp_path, keep=2)
     feeders = [Feeder(service, n) for n in range(2)]
