@@ -237,8 +237,10 @@ class Group:
             raise DecodeError(
                 f"a conversation has {longest} slots; at most {LENGTHS[-1]} can be read"
             )
-        limits = options.limits
-        self.total = LENGTHS[-1] + limits.pieces + limits.frames + self.grammar.codes
+        # At least room for usual limits: lower ones shall not compile anew.
+        limits, usual = options.limits, Limits()
+        self.total = LENGTHS[-1] + max(limits.pieces, usual.pieces)
+        self.total += max(limits.frames, usual.frames) + self.grammar.codes
         self.total += 8  # marks
         self.slot, self.time = 0, 0
         self.present = np.zeros((self.rows, self.total), bool)
