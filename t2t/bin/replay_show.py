@@ -27,6 +27,7 @@ def dashboard(
         lines.append(
             f"  chunks {used:,} of {store['slots']:,} x {store['chunk_steps']} steps, "
             f"{store['bytes'] / 1e6:,.0f} MB"
+            + "".join(f", {name} by {how}" for name, how in store["packing"].items())
         )
     for name, table in info["tables"].items():
         lines += ["", *_table(name, table, *_earlier(name, info, before))]

@@ -94,7 +94,9 @@ class LocalClient:
         """The oldest answer; the service answers all before their deadlines."""
         with self.changed:
             while not answers:
-                self.changed.wait(min(1.0, self.service.tick()))
+                nearest = self.service.tick()  # may be what answers
+                if not answers:
+                    self.changed.wait(min(1.0, nearest))
             found = answers.popleft()
         if isinstance(found, Exception):
             raise found

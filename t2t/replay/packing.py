@@ -1,9 +1,13 @@
 """Columns kept compressed: less memory, more work at each sample.
 
 A packed column is kept as bytes, a chunk at a time; a sample unpacks the chunks that
-it touches. Off by default: see `scripts/bench_replay --rows=packing` for what it costs
-and saves. `delta` keeps the difference of each step from the one before, which is
-small where steps are alike.
+it touches. `delta` keeps the difference of each step from the one before, which is
+small where steps are alike. `auto` tries all on a column's first chunk and keeps to
+the smallest, or to plain bytes where nothing saves a fifth.
+
+Off by default, and that is measured: `scripts/bench_replay --rows=packing` prints what
+each saves and costs, and a sample of a packed column costs many times that of a plain
+one, because a whole chunk is unpacked for a few steps of it.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from t2t.replay.names import close_to
 
 REMEMBERED = 256  # chunks kept unpacked, those used last
 
@@ -32,8 +38,14 @@ def _zstd() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
     )
 
 
-LIBRARIES: dict[str, Any] = {"lz4": _lz4, "zstd": _zstd}
-PACKINGS = ("lz4", "zstd", "delta+lz4", "delta+zstd")
+def _plain() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    return bytes, bytes
+
+
+LIBRARIES: dict[str, Any] = {"lz4": _lz4, "zstd": _zstd, "plain": _plain}
+PACKINGS = ("lz4", "zstd", "delta+lz4", "delta+zstd", "plain")
+AUTO = "auto"
+SAVED = 0.2  # of the bytes, for which unpacking is worth it
 
 
 class Packing:
@@ -46,8 +58,10 @@ class Packing:
 
     def __init__(self, name: str) -> None:
         if name not in PACKINGS:
-            raise ValueError(f"there is no packing {name!r}: {', '.join(PACKINGS)}")
-        self.delta = name.startswith("delta+")
+            names = ", ".join((*PACKINGS, AUTO))
+            close = close_to(name, (*PACKINGS, AUTO))
+            raise ValueError(f"there is no packing {name!r}: {names}.{close}")
+        self.name, self.delta = name, name.startswith("delta+")
         try:
             library = LIBRARIES[name.removeprefix("delta+")]
             self._compress, self._decompress = library()
@@ -67,13 +81,33 @@ class Packing:
     def unpack(self, packed: bytes, like: np.ndarray) -> np.ndarray:
         """The inverse; `like` has the shape and dtype."""
         values = np.frombuffer(self._decompress(packed), like.dtype)
-        values = values.reshape(like.shape).copy()
+        values = values.reshape(like.shape)
         if self.delta:
+            values = values.copy()  # bytes are not to be written to
             whole = _as_integers(values)
             for step in range(1, len(whole)):  # faster than np.add.accumulate
                 here = whole[step : step + 1]
                 np.add(here, whole[step - 1 : step], out=here)
         return values
+
+
+def choose(values: np.ndarray) -> str:
+    """The packing by which steps [K, …] take the least room.
+
+    Raises:
+      ImportError: when neither library is installed.
+    """
+    sizes, missing = {}, None
+    for name in PACKINGS:
+        try:
+            sizes[name] = len(Packing(name).pack(values))
+        except ImportError as error:
+            missing = error
+    if len(sizes) == 1 and missing is not None:
+        raise missing
+    # Of equals the first: lz4 unpacks faster than zstd.
+    best = min(sizes, key=lambda name: sizes[name])
+    return best if sizes[best] <= (1 - SAVED) * values.nbytes else "plain"
 
 
 def _as_integers(values: np.ndarray) -> np.ndarray:
@@ -85,7 +119,7 @@ class PackedColumn:
     """The chunks of a column, packed.
 
     Args:
-      packing: a name in `PACKINGS`.
+      packing: a name in `PACKINGS`, or 'auto'.
       slots, steps: of the store.
       shape, dtype: of a step.
     """
@@ -93,7 +127,10 @@ class PackedColumn:
     def __init__(
         self, packing: str, slots: int, steps: int, shape: tuple[int, ...], dtype: str
     ) -> None:
-        self._packing = Packing(packing)
+        # None until the first chunk says which.
+        self._packing = None if packing == AUTO else Packing(packing)
+        if packing == AUTO:
+            choose(np.zeros((1, 1), np.uint8))  # tells now if no library is there
         self._packed: list[bytes | None] = [None] * slots
         self._blank = np.zeros((steps, *shape), dtype)
         self._filling: dict[int, np.ndarray] = {}
@@ -101,6 +138,11 @@ class PackedColumn:
             collections.OrderedDict()
         )
         self.nbytes = 0
+
+    @property
+    def packing(self) -> str:
+        """By which its chunks are packed; 'auto' before the first."""
+        return AUTO if self._packing is None else self._packing.name
 
     def view(self, slot: int) -> np.ndarray:
         """Room [K, …] to be filled before `seal`."""
@@ -113,6 +155,8 @@ class PackedColumn:
 
     def put(self, slot: int, values: np.ndarray) -> None:
         self.drop(slot)
+        if self._packing is None:
+            self._packing = Packing(choose(values))
         packed = self._packing.pack(values)
         self._packed[slot] = packed
         self.nbytes += len(packed)
@@ -130,6 +174,7 @@ class PackedColumn:
         if values is None:
             packed = self._packed[slot]
             assert packed is not None, "a chunk is sealed before it is read"
+            assert self._packing is not None
             values = self._packing.unpack(packed, self._blank)
             self._unpacked[slot] = values
             if len(self._unpacked) > REMEMBERED:
@@ -140,6 +185,11 @@ class PackedColumn:
 
     def gather(self, slots: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """[N, T] each -> [N, T, …]."""
-        distinct, index = np.unique(slots, return_inverse=True)
-        chunks = np.stack([self.get(slot) for slot in distinct.tolist()])
-        return chunks[index.reshape(slots.shape), steps]
+        flat, at = slots.ravel(), steps.ravel()
+        found = np.empty((len(flat), *self._blank.shape[1:]), self._blank.dtype)
+        order = np.argsort(flat, kind="stable")
+        borders = np.flatnonzero(np.diff(flat[order])) + 1
+        for part in np.split(order, borders):  # of one chunk each
+            if len(part):
+                found[part] = self.get(int(flat[part[0]]))[at[part]]
+        return found.reshape(*slots.shape, *self._blank.shape[1:])

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from t2t.bin import replay_show
+from t2t.replay import limiter
 from t2t.replay.client import Client
 from t2t.replay.local import LocalClient
 from t2t.replay.patterns import Condition, Pattern
@@ -17,7 +23,7 @@ from t2t.replay.server import Server
 from t2t.replay.service import Service, StoreConfig
 from t2t.replay.shards import Shards
 from t2t.replay.streams import DeadlinePassed, ReplayError
-from t2t.replay.table import TableConfig
+from t2t.replay.table import Slice, TableConfig
 from t2t.replay.writer import Writer
 
 
@@ -108,6 +114,7 @@ def test_shards_are_sampled_by_size(tmp_path):
         batch = shards.sample("t", 4000)
         share = float((batch.shards == 0).mean())
         assert abs(share - 0.75) < 0.03
+        np.testing.assert_allclose(batch.sampled.probabilities, 1 / 400)
         distinct = len(set(zip(batch.shards, batch.sampled.keys, strict=True)))
         assert shards.update("t", batch, np.ones(4000)) == distinct
         with pytest.raises(ReplayError, match="a shard has no table 'u'"):
@@ -134,8 +141,88 @@ def test_batches_as_tensors(tmp_path):
         resumed = Tensors(Sampler(client, "t", 16))
         resumed.restore(tensors.state())
         assert resumed.given == 2
-        found = next(iter(dataset(client, "t", 8)))
-        assert found["n"].shape == (8, 4) and found["info/key"].dtype == tf.uint64
+        before = client.info()["tables"]["t"]["samples"]
+        for source in (client, LocalClient(service(TableConfig("t", 4)))):
+            made = dataset(source, "t", 8, workers=2) if source is client else None
+            if made is None:  # in this process, too
+                with Writer(source, "t", patterns=[Pattern("t", 3)]) as writer:
+                    for step in steps(40):
+                        writer.append(step)
+                made = dataset(source, "t", 8)
+            else:  # to know the shapes takes no sample
+                assert client.info()["tables"]["t"]["samples"] == before
+            found = next(iter(made))
+            assert found["n"].shape == (8, 4) and found["info/key"].dtype == tf.uint64
+            assert made.element_spec["reward"].shape == (8, 4)
+
+
+def test_what_came_too_late_comes_with_the_next_batch():
+    config = TableConfig("t", 1, 50, sampler="fifo", limits=limiter.queue(40))
+    client = LocalClient(service(dataclasses.replace(config, max_times_sampled=1)))
+    sampler = Sampler(client, "t", 4, in_flight=1, timeout=0.05)
+    got: list[int] = []
+    with Writer(client, "t", patterns=[Pattern("t", 1)]) as writer:
+        for i, step in enumerate(steps(40)):
+            writer.append(step)
+            if i % 3 == 2:
+                writer.flush()
+                with contextlib.suppress(DeadlinePassed):
+                    got += next(sampler).data["n"].ravel().tolist()
+    with contextlib.suppress(DeadlinePassed):
+        while len(got) < 40:
+            got += next(sampler).data["n"].ravel().tolist()
+    assert got == list(range(40))
+
+
+def test_staleness_is_told(tmp_path):
+    with servers(tmp_path, 1) as (client,):
+        with Writer(client, "t", patterns=[Pattern("t", 1)]) as writer:
+            for step in steps(40):
+                writer.append(step)
+        sampler = Sampler(client, "t", 8, in_flight=3)
+        first = next(sampler)
+        shown = replay_show.dashboard("", {**client.info(), "time": 0.0})
+        assert "staleness: 24 items asked for ahead; no priorities came back" in shown
+        next(sampler)
+        client.update("t", first.keys, np.ones(8))
+        found = client.info()["tables"]["t"]["staleness"]
+        # All that were drawn after it: three more are under way, and the second's.
+        assert 0 <= found["median"] <= found["most"] <= 40
+        shown = replay_show.dashboard("", {**client.info(), "time": 0.0})
+        assert "samples after the draw (median of late)" in shown
+        sampler.close()
+
+
+def test_the_client_needs_no_tensorflow():
+    modules = "client local sampler writer server service shards checkpoint packing"
+    code = f"import sys; import {', '.join('t2t.replay.' + m for m in modules.split())}"
+    code += "; print([m for m in sys.modules if m in ('tensorflow', 'keras', 'gin')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_threads_share_a_client_and_none_waits_for_another(tmp_path):
+    with servers(tmp_path, 1) as (client,):
+        waiting = threading.Thread(
+            target=client.sample, args=("t", 1), kwargs={"timeout": 60.0}
+        )
+        waiting.start()
+        while not client.info()["tables"]["t"]["waiting_samples"]:
+            pass  # that info is answered is the point
+        with Writer(client, "t", patterns=[Pattern("t", 1)]) as writer:
+            writer.append(steps(1)[0])
+        waiting.join(30.0)
+        assert not waiting.is_alive()
+
+
+def test_a_bad_table_is_told_to_its_first_writer(tmp_path):
+    columns = {"x": Slice("reward", 4)}
+    with servers(tmp_path, 1, TableConfig("t", 4, columns=columns)) as (client,):
+        with pytest.raises(ReplayError, match="x shows no step of a window of 4"):
+            Writer(client, "t").append(steps(1)[0])
+        assert client.info()["tables"]["t"]["size"] == 0
+    with pytest.raises(ValueError, match="'unifrom'. Did you mean 'uniform'"):
+        TableConfig("t", sampler="unifrom")
 
 
 def test_a_sampler_asks_ahead_and_keeps_its_deadline(tmp_path):

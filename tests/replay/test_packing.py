@@ -9,7 +9,7 @@ import pytest
 
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.columns import Column
-from t2t.replay.packing import PACKINGS, Packing
+from t2t.replay.packing import PACKINGS, PackedColumn, Packing
 
 
 @pytest.mark.parametrize("name", PACKINGS)
@@ -33,6 +33,22 @@ def test_frames_that_are_alike_take_less_room() -> None:
     assert sizes["delta+zstd"] < 0.1 * frames.nbytes
 
 
+def test_auto_takes_what_saves_most() -> None:
+    rng = np.random.default_rng(0)
+    alike = (
+        np.full((32, 8, 8), 7, np.uint8) + np.arange(32, dtype=np.uint8)[:, None, None]
+    )
+    noise = rng.integers(0, 256, (32, 8, 8), np.uint8)
+    for values, expected in ((alike, "delta+"), (noise, "plain")):
+        column = PackedColumn("auto", 4, 32, (8, 8), "uint8")
+        assert column.packing == "auto"
+        column.put(2, values)
+        assert column.packing.startswith(expected)
+        column.put(3, noise)
+        for slot, kept in ((2, values), (3, noise)):
+            np.testing.assert_array_equal(column.get(slot), kept)
+
+
 def test_what_cannot_be_packed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="there is no packing 'gzip': lz4, zstd"):
         Packing("gzip")
@@ -42,3 +58,6 @@ def test_what_cannot_be_packed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lz4", None)
     with pytest.raises(ImportError, match=r"pip install -e '.\[replay\]'"):
         Packing("lz4")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(ImportError, match=r"pip install -e '.\[replay\]'"):
+        PackedColumn("auto", 1, 1, (), "uint8")

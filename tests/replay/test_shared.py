@@ -83,6 +83,22 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert taken <= used | {0}
 
 
+def test_a_sampler_that_came_first_finds_the_memory_later(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, client):
+        sampler = Sampler(client, "t", 4, timeout=30.0)
+        found: list[Any] = []
+        early = threading.Thread(target=lambda: found.append(next(sampler)))
+        early.start()
+        while not client.info()["tables"]["t"]["waiting_samples"]:
+            time.sleep(0.01)
+        write(client, 1, 30)
+        early.join(30)
+        assert sampler._mapping is not None
+        for batch in (*found, *(next(sampler) for _ in range(6))):
+            whole(batch)
+        sampler.close()
+
+
 def test_a_chunk_that_is_being_gathered_is_not_written_to(tmp_path: Path) -> None:
     """A table of few items, written over all the time, read by two samplers."""
     with serving(tmp_path, max_size=12) as (_, client):
