@@ -14,8 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from t2t.media import files, isolation
-from t2t.media.limits import Limits, MediaError
+from t2t.media.limits import HINT, Limits, MediaError, MediaUnavailable
 from t2t.media.track import check_finite
+
+# What libsndfile calls them.
+ENCODED = {
+    "flac": ("FLAC", "PCM_16"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "opus": ("OGG", "OPUS"),
+}
 
 
 def read_audio(
@@ -64,6 +71,48 @@ def encode_wav(samples: np.ndarray, rate: int) -> bytes:
         file.setframerate(rate)
         file.writeframes(levels.tobytes())
     return buffer.getvalue()
+
+
+def encode_audio(samples: np.ndarray, rate: int, *, format: str) -> bytes:
+    """A file of float [N] within ±1: 'wav', 'flac', 'mp3', 'opus' (in Ogg), or 'pcm',
+    which is 16 bits little-endian without a header.
+
+    Raises:
+      MediaError: for another format, or samples of another shape, or NaN or infinite.
+      MediaUnavailable: when a library is missing.
+    """
+    if format in ("wav", "pcm"):
+        whole = encode_wav(samples, rate)
+        return whole if format == "wav" else whole[44:]
+    if format not in ENCODED:
+        known = ", ".join(("wav", "pcm", *ENCODED))
+        raise MediaError(f"there is no format {format!r} to write, only {known}")
+    try:
+        import soundfile
+    except (ImportError, OSError):
+        raise MediaUnavailable(HINT) from None
+    check_finite(samples)
+    buffer = io.BytesIO()
+    container, subtype = ENCODED[format]
+    soundfile.write(
+        buffer, np.clip(samples, -1.0, 1.0), rate, format=container, subtype=subtype
+    )
+    return buffer.getvalue()
+
+
+def resampled(samples: np.ndarray, rate: int, *, wanted: int) -> np.ndarray:
+    """Samples [N] at another rate, by soxr.
+
+    Raises:
+      MediaUnavailable: when a library is missing.
+    """
+    if rate == wanted:
+        return samples
+    try:
+        import soxr
+    except ImportError:
+        raise MediaUnavailable(HINT) from None
+    return np.asarray(soxr.resample(samples, rate, wanted))
 
 
 def write_wav(path: str | Path, samples: np.ndarray, *, rate: int) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from t2t.media import limits
-from t2t.media.audio import encode_wav, read_audio, write_wav
+from t2t.media.audio import encode_audio, encode_wav, read_audio, write_wav
 from t2t.media.limits import MediaError
 from t2t.media.pictures import encode_png, read_picture, resized, write_png
 from t2t.media.video import encode_gif, encode_mp4, read_video, write_video
@@ -83,6 +83,26 @@ def test_the_sound_of_a_film() -> None:
         found, rate = read_audio(data, rate=16_000)
         assert rate == 16_000 and len(found) == pytest.approx(19_200, abs=1_100)
         assert np.abs(found).max() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "opus", "pcm"])
+def test_what_is_written_is_read(format: str) -> None:
+    tone = toys.tone()
+    data = encode_audio(tone, 16_000, format=format)
+    if format == "pcm":
+        levels = np.frombuffer(data, "<i2")
+        np.testing.assert_allclose(levels / 32768, tone, atol=1e-4)
+        return
+    heard, _ = read_audio(data, rate=16_000, declared=format)
+    # What loses something may also start a little later.
+    assert abs(len(heard) - len(tone)) < 2_500
+    spectrum = np.abs(np.fft.rfft(heard))
+    assert abs(spectrum.argmax() * 16_000 / len(heard) - 440) < 10
+
+
+def test_a_format_that_nobody_writes() -> None:
+    with pytest.raises(MediaError, match="'aac' to write, only wav, pcm, flac"):
+        encode_audio(toys.tone(), 16_000, format="aac")
 
 
 def test_a_film_without_sound_is_no_sound() -> None:

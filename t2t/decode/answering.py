@@ -1,0 +1,303 @@
+"""Answers to requests as they are written, step by step: `answer` is a generator.
+
+Whoever runs it may do something else between two steps, or leave it there: that is how
+a server is fair, and how it stops working for a client that has gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from t2t.decode.chat import LENGTHS, Chat, Group
+from t2t.decode.decoder import DecodeError, Decoder
+from t2t.decode.fields import RequestError
+from t2t.decode.options import DecodeOptions
+from t2t.decode.requests import Request
+from t2t.media.messages import Coded, Message, Picture, Text, kind_of
+
+FRAMES = 5  # of sound that are decoded together while it is streamed: 200 ms
+LOST = "\N{REPLACEMENT CHARACTER}"  # at the end: of a character half written
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Tokens, by what they stand for."""
+
+    text: int = 0
+    audio: int = 0
+    image: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.text + other.text, self.audio + other.audio, self.image + other.image
+        )
+
+    @property
+    def total(self) -> int:
+        return self.text + self.audio + self.image
+
+
+@dataclasses.dataclass(frozen=True)
+class Delta:
+    """What a step brought to the answer with a number; often nothing.
+
+    samples: float32 [n] at 16 kHz.
+    finish: why it ended, when it did: 'stop' or 'length'.
+    """
+
+    number: int = 0
+    text: str = ""
+    samples: np.ndarray | None = None
+    picture: Picture | None = None
+    finish: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """All that was answered: a message and why it ended, for each of n."""
+
+    messages: tuple[Message, ...]
+    finishes: tuple[str, ...]
+    asked: Counts
+    answered: Counts
+
+
+Writing = Iterator["Delta | Reply"]  # the reply comes last
+
+
+class Answerer(Protocol):
+    """A run that answers requests."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]: ...
+
+    @property
+    def side(self) -> int:
+        """Pixels of a side of the pictures it takes; 0 for none."""
+        ...
+
+    def answer(self, request: Request) -> Writing:
+        """Deltas, and then the reply; sounds and pictures as deltas if it streams.
+
+        Raises:
+          RequestError: for what this run does not do, and for too long a conversation.
+        """
+        ...
+
+
+def answerer(run: Any) -> Answerer:
+    """Of what `t2t.load` gives.
+
+    Raises:
+      DecodeError: for a model that takes no text.
+    """
+    return ChatAnswerer(run) if isinstance(run, Chat) else TextAnswerer(run)
+
+
+class ChatAnswerer:
+    """An omni run."""
+
+    modalities = ("text", "audio", "image")
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat = chat
+
+    @property
+    def side(self) -> int:
+        problem = self.chat.problem
+        return problem.picture_side * problem.pictures.patch
+
+    def answer(self, request: Request) -> Writing:
+        """See `Answerer`."""
+        self._check_length(request)
+        opening = Message(
+            "assistant", (), voice=request.voice, wants=request.modalities
+        )
+        (coded,) = self.chat.problem.code([request.messages])
+        prompt = self.chat.layout.prompt(coded, opening)
+        counts = [self._count(part) for message in coded for part in message.parts]
+        answered, messages, finishes = Counts(), [], []
+        for number in range(request.n):
+            try:
+                group = Group(
+                    self.chat.engine, [prompt], [opening.modalities], request.options,
+                    numbers=[number],
+                )  # fmt: skip
+            except DecodeError as error:
+                raise _too_long(str(error)) from None
+            voice = _Speech(self.chat) if request.stream else None
+            yield from self._write(group, number, voice)
+            parts = self._parts(group)
+            answered = sum(map(self._count, parts), answered)
+            finish = self._finish(group)
+            heard = tuple(map(self.chat.decoded, parts))
+            messages.append(dataclasses.replace(opening, parts=heard))
+            finishes.append(finish)
+            if request.stream:
+                pictures = [p for p in heard if isinstance(p, Picture)]
+                for picture in pictures:
+                    yield Delta(number, picture=picture)
+            yield Delta(number, finish=finish)
+        asked = sum(counts, Counts())
+        yield Reply(tuple(messages), tuple(finishes), asked, answered)
+
+    def _write(self, group: Group, number: int, speech: _Speech | None) -> Writing:
+        """To the end of one answer; text and speech as they come."""
+        text = ""
+        while True:
+            done = group.answers[0].done
+            delta = Delta(number)
+            if speech is not None:
+                parts = self._parts(group)
+                words = "".join(p.text for p in parts if isinstance(p, Text))
+                if done or not words.endswith(LOST):
+                    delta = Delta(number, text=words[len(text) :])
+                    text = words
+                delta = dataclasses.replace(delta, samples=speech.more(parts, done))
+            yield delta
+            if done:
+                return
+            group.step()
+
+    def _parts(self, group: Group) -> list[Any]:
+        slots = group.written[0]
+        return self.chat.layout.parts(slots.main, np.array(slots.audio))
+
+    def _finish(self, group: Group) -> str:
+        answer, limits = group.answers[0], group.grammar.limits
+        cut = answer.pieces >= limits.pieces or answer.frames >= limits.frames
+        return "length" if cut else "stop"
+
+    def _count(self, part: Any) -> Counts:
+        if isinstance(part, Text):
+            return Counts(text=len(self.chat.layout.vocabulary.encode(part.text)))
+        if kind_of(part) == "sound":
+            return Counts(audio=len(part.codes))
+        return Counts(image=part.codes.size)
+
+    def _check_length(self, request: Request) -> None:
+        """Before anything is coded: what cannot fit costs no work."""
+        problem, slots = self.chat.problem, 0
+        for part in (p for m in request.messages for p in m.parts):
+            kind = kind_of(part)
+            if kind == "sound":
+                slots += len(part.samples) // problem.sounds.frame
+            elif kind != "text":
+                frames = len(part.frames) if kind == "film" else 1
+                slots += frames * problem.picture_side**2
+        if slots > LENGTHS[-1]:
+            raise _too_long(
+                f"its media have {slots} slots; at most {LENGTHS[-1]} can be read"
+            )
+
+
+class _Speech:
+    """Samples of frames as these are written."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat, self.done, self.past = chat, 0, None
+        self.ended = False
+
+    def more(self, parts: list[Any], done: bool) -> np.ndarray | None:
+        """float32 [n] of frames that are new; None for none yet."""
+        sounds = [p for p in parts if isinstance(p, Coded) and p.kind == "sound"]
+        if not sounds or self.ended:
+            return None
+        codes = sounds[0].codes[self.done :]
+        self.ended = done or parts[-1] is not sounds[0]
+        if len(codes) < FRAMES and not self.ended:
+            return None
+        self.done += len(codes)
+        heard = [self._decode(codes)] if len(codes) else []
+        if self.ended and self.past is not None:
+            heard.append(np.asarray(self.past["tail"])[0])
+        return np.clip(np.concatenate(heard), -1.0, 1.0) if heard else None
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        model = self.chat.problem.sounds.model
+        samples, past = model.decode(codes[None].astype(np.int32), self.past)
+        first, self.past = self.past is None, past
+        # As when decoded at once: what comes before the first frame is left out.
+        before = np.asarray(past["tail"]).shape[1] if first else 0
+        return np.asarray(samples)[0, before:]
+
+
+class TextAnswerer:
+    """Any run that takes text and gives text: the last message is its input."""
+
+    modalities = ("text",)
+    side = 0
+
+    def __init__(self, decoder: Decoder) -> None:
+        prompt = getattr(decoder.model, "PROMPT", "inputs")
+        if prompt not in decoder.features or decoder.features[prompt].kind != "text":
+            raise DecodeError(f"{decoder.model.name} takes no text to answer")
+        self.decoder = decoder
+
+    def answer(self, request: Request) -> Writing:
+        """See `Answerer`."""
+        text = self._text(request)
+        (outputs,) = self.decoder.outputs([text], self._options(request))
+        messages, finishes = [], []
+        answered = Counts()
+        for number, output in enumerate(outputs):
+            given, finish = self._cut(output.text, request.most_tokens)
+            yield Delta(number, text=given if request.stream else "", finish=finish)
+            answered += Counts(text=self._count(given, "targets"))
+            messages.append(Message("assistant", (Text(given),)))
+            finishes.append(finish)
+        asked = Counts(text=self._count(text, self.decoder.model.PROMPT))
+        yield Reply(tuple(messages), tuple(finishes), asked, answered)
+
+    def _text(self, request: Request) -> str:
+        if request.modalities != ("text",):
+            raise RequestError(
+                f"{self.decoder.model.name} answers in text only", param="modalities"
+            )
+        last = len(request.messages) - 1
+        texts = []
+        for part in request.messages[last].parts:
+            if not isinstance(part, Text):
+                raise RequestError(
+                    f"{self.decoder.model.name} reads no {kind_of(part)}, only text",
+                    param=f"messages[{last}].content",
+                )
+            texts.append(part.text)
+        return " ".join(" ".join(texts).splitlines())
+
+    def _options(self, request: Request) -> DecodeOptions:
+        if request.temperature:
+            # In steps: each temperature is compiled for.
+            step = max(0.1, round(request.temperature, 1))
+            seed = request.options.seed
+            return DecodeOptions(
+                sampling=True, temperature=step, seed=seed, num_samples=request.n
+            )
+        width = max(DecodeOptions().beam_size, request.n)
+        return DecodeOptions(beam_size=width, return_beams=request.n > 1)
+
+    def _cut(self, text: str, most: int | None) -> tuple[str, str]:
+        """(at most so many tokens of a text, why it ends)."""
+        vocabulary = self._vocabulary("targets")
+        if most is None or vocabulary is None:
+            return text, "stop"
+        ids = vocabulary.encode(text)
+        if len(ids) <= most:
+            return text, "stop"
+        return vocabulary.decode(ids[:most]), "length"
+
+    def _count(self, text: str, feature: str) -> int:
+        vocabulary = self._vocabulary(feature)
+        return len(vocabulary.encode(text)) if vocabulary is not None else 1
+
+    def _vocabulary(self, feature: str) -> Any:
+        found = self.decoder.features.get(feature)
+        return found.vocabulary if found is not None else None
+
+
+def _too_long(reason: str) -> RequestError:
+    return RequestError(reason, param="messages", code="context_length_exceeded")
