@@ -34,13 +34,13 @@ from t2t.replay.table import Table, TableConfig
 SPAWN = multiprocessing.get_context("spawn")
 PLACE = 72  # bytes of a table's arrays for each place, and 8 more a step of the window
 # Bytes of a selector for each place, when full: arrays, then Python objects (an entry
-# of a deque or a list 8, a tuple 56 or 64, an int 32, a float 24).
+# of a list 8, a tuple 64, an int 32, a float 24).
 SELECTOR_BYTES = {
     "uniform": 16,
     "epoch": 16,
     "prioritized": 32,  # 48 just above a power of two
-    "fifo": 8 + 8 + 56 + 2 * 32,
-    "lifo": 8 + 8 + 56 + 2 * 32,
+    "fifo": 8 + 10,
+    "lifo": 8 + 10,
     "min_heap": 16 + 8 + 64 + 24 + 2 * 32,
     "max_heap": 16 + 8 + 64 + 24 + 2 * 32,
 }

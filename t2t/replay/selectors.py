@@ -11,7 +11,6 @@ a heap gives the one that was set longest ago.
 
 from __future__ import annotations
 
-import collections
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
@@ -56,22 +55,13 @@ class Selector(Protocol):
 
 
 class _Ordered:
-    """Entries (rank, stamp, place) of which a stale one is passed over.
-
-    A place is stamped anew when it enters or changes; `_stamps` has its valid one.
-    """
+    """A place is stamped anew when it enters or changes; an entry with a stamp that is
+    not its place's is stale, and passed over."""
 
     ordered = True
 
     def __init__(self, capacity: int) -> None:
-        self._stamps = np.zeros(capacity, np.int64)
-        self._counter = itertools.count(1)
-
-    def _stamped(self, places: Places) -> list[tuple[int, int]]:
-        """(stamp, place) of each, the stamps new."""
-        stamps = list(itertools.islice(self._counter, len(places)))
-        self._stamps[places] = stamps
-        return list(zip(stamps, places.tolist(), strict=True))
+        self._stamps = np.zeros(capacity, np.int64)  # 0 where nothing is
 
     def delete(self, places: Places) -> None:
         self._stamps[places] = 0
@@ -84,10 +74,6 @@ class _Ordered:
         stamps = self._stamps.copy()
         return lambda: {"entries": _by_stamp(stamps)}
 
-    def _restamp(self, pairs: np.ndarray) -> None:
-        self._stamps[pairs[:, 1]] = pairs[:, 0]
-        self._counter = itertools.count(int(pairs[:, 0].max(initial=0)) + 1)
-
 
 def _by_stamp(stamps: np.ndarray) -> np.ndarray:
     """[·, 2] of (stamp, place) of the places that are there, the oldest first."""
@@ -97,43 +83,84 @@ def _by_stamp(stamps: np.ndarray) -> np.ndarray:
 
 
 class Fifo(_Ordered):
-    """The item that has been there longest."""
+    """The item that has been there longest.
+
+    Entries are in a ring, which is larger than the places are many so that it is
+    seldom that stale ones must be squeezed out. The stamp of an entry is its position
+    plus one, so that none is 0.
+    """
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
-        self._entries: collections.deque[tuple[int, int]] = collections.deque()
+        self._ring = np.zeros(capacity + capacity // 4 + 64, np.int64)
+        self._head = self._tail = 0  # positions, which are taken modulo its length
 
     def insert(self, places: Places, priorities: np.ndarray) -> None:
-        self._entries.extend(self._stamped(places))
+        if self._tail + len(places) - self._head > len(self._ring):
+            self._squeeze()
+        positions = np.arange(self._tail, self._tail + len(places))
+        self._ring[positions % len(self._ring)] = places
+        self._stamps[places] = positions + 1
+        self._tail += len(places)
 
     def update(self, places: Places, priorities: np.ndarray) -> None:
         pass
 
     def first(self, n: int) -> Places:
-        entries, stamps = self._entries, self._stamps
-        while entries and stamps[entries[0][1]] != entries[0][0]:
-            entries.popleft()
-        valid = (place for stamp, place in entries if stamps[place] == stamp)
-        return np.fromiter(itertools.islice(valid, n), np.int64)
+        ring, stamps = self._ring, self._stamps
+        while self._head < self._tail:
+            place = ring[self._head % len(ring)]
+            if stamps[place] == self._head + 1:
+                break
+            self._head += 1
+        if n == 1 and self._head < self._tail:
+            return np.array([place])
+        found, start, width = [ring[:0]], self._head, n + 16
+        while start < self._tail and sum(map(len, found)) < n:
+            stop = min(self._tail, start + width)
+            found.append(self._valid(start, stop))
+            start, width = stop, 2 * width
+        return np.concatenate(found)[:n]
 
     def reset(self) -> None:
         self._stamps[:] = 0
-        self._entries.clear()
+        self._head = self._tail = 0
 
     def restore(self, state: State) -> None:
-        self._restamp(state["entries"])
-        self._entries.extend(map(tuple, state["entries"].tolist()))
+        self.reset()
+        places = state["entries"][:, 1]
+        self.insert(places, places)
+
+    def _valid(self, start: int, stop: int) -> Places:
+        """Of the entries at these positions, in order, those that are not stale."""
+        positions = np.arange(start, stop)
+        places = self._ring[positions % len(self._ring)]
+        return places[self._stamps[places] == positions + 1]
+
+    def _squeeze(self) -> None:
+        places = self._valid(self._head, self._tail)
+        self._head = self._tail
+        self.insert(places, places)
 
 
 class Lifo(Fifo):
     """The item that came last."""
 
     def first(self, n: int) -> Places:
-        entries, stamps = self._entries, self._stamps
-        while entries and stamps[entries[-1][1]] != entries[-1][0]:
-            entries.pop()
-        valid = (p for stamp, p in reversed(entries) if stamps[p] == stamp)
-        return np.fromiter(itertools.islice(valid, n), np.int64)
+        ring, stamps = self._ring, self._stamps
+        while self._head < self._tail:
+            place = ring[(self._tail - 1) % len(ring)]
+            if stamps[place] == self._tail:
+                break
+            self._tail -= 1
+        if n == 1 and self._head < self._tail:
+            return np.array([place])
+        found, stop, width = [ring[:0]], self._tail, n + 16
+        while stop > self._head and sum(map(len, found)) < n:
+            start = max(self._head, stop - width)
+            found.append(self._valid(start, stop)[::-1])
+            stop, width = start, 2 * width
+        return np.concatenate(found)[:n]
 
 
 class MinHeap(_Ordered):
@@ -143,14 +170,17 @@ class MinHeap(_Ordered):
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
+        # (rank, stamp, place): of equal ranks the one that was set longest ago is first
         self._heap: list[tuple[float, int, int]] = []
+        self._counter = itertools.count(1)
         self._ranks = np.zeros(capacity)  # of each place; what a snapshot copies
 
     def insert(self, places: Places, priorities: np.ndarray) -> None:
         self._ranks[places] = ranks = self.sign * priorities
-        stamped = self._stamped(places)
-        for rank, (stamp, place) in zip(ranks.tolist(), stamped, strict=True):
-            heapq.heappush(self._heap, (rank, stamp, place))
+        stamps = list(itertools.islice(self._counter, len(places)))
+        self._stamps[places] = stamps
+        for entry in zip(ranks.tolist(), stamps, places.tolist(), strict=True):
+            heapq.heappush(self._heap, entry)
         self._shrink()
 
     update = insert
@@ -185,8 +215,10 @@ class MinHeap(_Ordered):
         return state
 
     def restore(self, state: State) -> None:
-        self._restamp(state["entries"])
-        self._ranks[state["entries"][:, 1]] = state["ranks"]
+        stamps, places = state["entries"].T
+        self._stamps[places] = stamps
+        self._counter = itertools.count(int(stamps.max(initial=0)) + 1)
+        self._ranks[places] = state["ranks"]
         pairs = state["entries"].tolist()
         ranks = state["ranks"].tolist()
         self._heap = [(r, *pair) for r, pair in zip(ranks, pairs, strict=True)]

@@ -64,6 +64,30 @@ def test_ordered_selectors_name_the_next(name, script, n):
     assert selector.first(1).tolist() == _order(name, items)[:1]
 
 
+@pytest.mark.parametrize("name", ORDERED)
+def test_the_order_holds_over_many_changes(name):
+    """Long enough for rings to go round and for stale entries to be squeezed out."""
+    rng, selector = np.random.default_rng(0), make_selector(name, 4)
+    items: dict[int, tuple[int, int, float]] = {}
+    for time in range(2000):
+        place, priority = int(rng.integers(4)), float(rng.integers(3))
+        at, value = np.array([place]), np.array([priority])
+        if place not in items:
+            selector.insert(at, value)
+            items[place] = (time, time, priority)
+        elif rng.random() < 0.8:
+            selector.delete(at)
+            del items[place]
+        else:
+            selector.update(at, value)
+            items[place] = (items[place][0], time, priority)
+        if rng.random() < 0.02 and items:
+            assert selector.first(3).tolist() == _order(name, items)[:3]
+            again = make_selector(name, 4)
+            again.restore(selector.snapshot()())
+            assert again.first(4).tolist() == _order(name, items)
+
+
 @pytest.mark.parametrize("name", RANDOM)
 @given(script=operations)
 def test_random_selectors_draw_what_is_there(name, script):
