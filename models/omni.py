@@ -35,7 +35,8 @@ class Omni(keras.Model):
 
     Args:
       features: of the problem; `targets` is the main stream, `audio` the codes of K
-        books (0: none), `places` [T, 3], `learned` 1 where a slot counts.
+        books (0: none), `places` [T, 3], `learned` 1 where a slot counts, 2 where its
+        main stream does.
       blocks: the knobs of all blocks; positions are rotary whatever it says.
       num_layers: blocks.
       audio_head: 'parallel' or 'delay': the books of a slot are told each by itself
@@ -115,8 +116,9 @@ class Omni(keras.Model):
         learned = (_next(segments) > 0) & (_next(batch["learned"]) > 0)
         learned &= ops.equal(segments, _next(segments))
         targets, audio = _next(batch["targets"]), _next(batch["audio"])
+        own = ops.logical_and(learned, ops.equal(_next(batch["learned"]), 1))
         # A sound is where any book has a code.
-        sounds = ops.logical_and(learned, ops.any(audio > 0, axis=-1))
+        sounds = ops.logical_and(own, ops.any(audio > 0, axis=-1))
         main, count = losses_lib.cross_entropy(logits, targets, learned)
         each = ops.broadcast_to(sounds[..., None], audio.shape)
         books, frames = losses_lib.cross_entropy(inner["audio_logits"], audio, each)
@@ -126,8 +128,8 @@ class Omni(keras.Model):
             heard = ops.argmax(inner["audio_logits"], axis=-1)
             heard = ops.equal(heard, ops.cast(audio, "int64"))
             inner["metrics"] = {
-                "accuracy": losses_lib.weighted_sum(hits, learned),
-                "cross_entropy": (main, count),
+                "accuracy": losses_lib.weighted_sum(hits, own),
+                "cross_entropy": losses_lib.cross_entropy(logits, targets, own),
                 "audio_accuracy": losses_lib.weighted_sum(heard, each),
                 "audio_cross_entropy": (books, frames),
             }

@@ -16,7 +16,7 @@ from t2t.problems.problem import DEV, TEST, TRAIN, Example, Problem
 
 @registry.problem
 class OmniPictures(Problem):
-    """Real handwritten digits and coloured shapes in 32 x 32 pixels.
+    """Real handwritten digits and coloured shapes in 24 x 24 pixels.
 
     Up to four in a picture; a quarter are frames of films of them.
 

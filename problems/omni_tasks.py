@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from t2t import registry
 from t2t.features import Feature, Vocabulary
 from t2t.media.layout import Layout, OmniVocabulary
-from t2t.media.messages import Coded, Film, Message, Picture, Sound, Text
+from t2t.media.messages import RATE, Coded, Film, Message, Picture, Sound, Text
 from t2t.media.speech import SpeechError, Utterance, synthesise
 from t2t.media.tokenizers import PictureTokenizer, SoundTokenizer
 from t2t.problems.omni import pictures, tasks
@@ -148,16 +149,7 @@ class OmniTasks(Problem):
         Raises:
           DataUnavailable: when there is no speech to be had.
         """
-        heard_parts = [p for p in _parts(conversations) if isinstance(p, HEARD)]
-        try:
-            said = iter(
-                synthesise([p for p in heard_parts if isinstance(p, Utterance)])
-            )
-        except SpeechError as error:
-            raise DataUnavailable(str(error)) from None
-        sounds = self._sounds.encode(
-            [p.samples if isinstance(p, Sound) else next(said) for p in heard_parts]
-        )
+        sounds = self._sounds.encode(self._heard(conversations))
         seen: list[np.ndarray] = []
         for part in _parts(conversations):
             if isinstance(part, Picture):
@@ -183,6 +175,27 @@ class OmniTasks(Problem):
             )
             for messages in conversations
         ]
+
+    def _heard(self, conversations: Sequence[Sequence[Message]]) -> list[np.ndarray]:
+        """The samples of all sounds; users' speech with silence before and after."""
+        heard = [
+            (message.role, part)
+            for messages in conversations
+            for message in messages
+            for part in message.parts
+            if isinstance(part, HEARD)
+        ]
+        try:
+            said = iter(synthesise([p for _, p in heard if isinstance(p, Utterance)]))
+        except SpeechError as error:
+            raise DataUnavailable(str(error)) from None
+        found = []
+        for role, part in heard:
+            samples = part.samples if isinstance(part, Sound) else next(said)
+            if role == "user" and isinstance(part, Utterance):
+                samples = _in_silence(samples, zlib.crc32(repr(part).encode()))
+            found.append(samples)
+        return found
 
     def encode(self, example: Example) -> dict[str, np.ndarray]:
         return self.layout.example(example["messages"])
@@ -215,6 +228,12 @@ def _parts(conversations: Iterable[Sequence[Message]]) -> Iterator[Any]:
     for messages in conversations:
         for message in messages:
             yield from message.parts
+
+
+def _in_silence(samples: np.ndarray, seed: int) -> np.ndarray:
+    """With up to 160 ms before and 400 ms after, as a microphone hears a turn."""
+    before, after = np.random.default_rng(seed).uniform(0.0, [0.16, 0.4])
+    return np.pad(samples, (int(before * RATE), int(after * RATE)))
 
 
 def _blanked(message: Message) -> Message:

@@ -45,7 +45,7 @@ class SpeechJudge(Tokenizer):
 class PictureJudge:
     """What the cells of a picture show: digits and shapes, and their colours.
 
-    A support vector machine on the brightness of 16 x 16 pixels: handwriting that
+    A support vector machine on the brightness of 12 x 12 pixels: handwriting that
     models are not trained on, and shapes. The colour is the nearest of the six.
     """
 
@@ -71,7 +71,7 @@ class PictureJudge:
         self._machine = SVC(C=10.0, gamma=4.0).fit(_unit(inks), names)
 
     def things(self, picture: np.ndarray) -> list[str]:
-        """'red seven' of each cell of uint8 [32, 32, 3] that is not empty."""
+        """'red seven' of each cell of uint8 [24, 24, 3] that is not empty."""
         cells = [c for c in _cells(picture) if c.max() > INK]
         if not cells:
             return []

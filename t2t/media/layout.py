@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from t2t.features import EOS
-from t2t.media.messages import Coded, Message, Part, Text
+from t2t.media.messages import Coded, Message, Part, Text, kind_of
 from t2t.text.sentence_piece import SentencePiece
 
 VOICES = ("alto", "bass", "soprano", "tenor")
@@ -37,6 +37,8 @@ MARKS = (
 )  # fmt: skip
 ASKS = {"text": "<write>", "audio": "<speak>", "image": "<draw>"}
 FILM_TICKS = 5  # of 40 ms between frames
+# What is learned of a slot: all of it, or only whether a sound goes on or ends there.
+ALL, WHETHER = 1, 2
 
 
 class Book(Protocol):
@@ -107,7 +109,7 @@ class Slots:
         self,
         main: int,
         *,
-        learned: bool,
+        learned: int,
         audio: np.ndarray | None = None,
         place: tuple[int, int, int] | None = None,
     ) -> None:
@@ -115,7 +117,7 @@ class Slots:
         self.main.append(main)
         self.audio.append(np.zeros(self.books, np.int32) if audio is None else audio)
         self.places.append(place or (self.tick, self.tick, self.tick))
-        self.learned.append(int(learned))
+        self.learned.append(learned)
         if place is None:
             self.tick += 1
 
@@ -144,7 +146,8 @@ class Layout:
     # -- to slots ----------------------------------------------------------------------
 
     def example(self, messages: Sequence[Message]) -> dict[str, np.ndarray]:
-        """A whole conversation; what the assistant gives is to be learned.
+        """A whole conversation; what the assistant gives is to be learned, and where
+        a user's speech ends.
 
         Raises:
           ValueError: for a part that is not coded.
@@ -152,11 +155,12 @@ class Layout:
         slots = Slots(self.books)
         for message in messages:
             self.open(slots, message)
-            learned = message.role == "assistant"
+            own = message.role == "assistant"
             for part in message.parts:
-                self._part(slots, part, learned)
-            if learned:
-                slots.add(EOS, learned=True)
+                heard = message.role == "user" and kind_of(part) == "sound"
+                self._part(slots, part, ALL if own else WHETHER if heard else 0)
+            if own:
+                slots.add(EOS, learned=ALL)
         return slots.arrays()
 
     def prompt(self, messages: Sequence[Message], answer: Message) -> Slots:
@@ -165,23 +169,23 @@ class Layout:
         for message in (*messages, answer):
             self.open(slots, message)
             for part in message.parts:
-                self._part(slots, part, False)
+                self._part(slots, part, 0)
             if message.role == "assistant" and message is not answer:
-                slots.add(EOS, learned=False)
+                slots.add(EOS, learned=0)
         return slots
 
     def open(self, slots: Slots, message: Message) -> None:
         """The mark of a side, and what it is asked for."""
         mark = self.vocabulary.mark
-        slots.add(mark(f"<{message.role}>"), learned=False)
+        slots.add(mark(f"<{message.role}>"), learned=0)
         if message.role == "assistant":
             for modality in message.modalities:
-                slots.add(mark(ASKS[modality]), learned=False)
+                slots.add(mark(ASKS[modality]), learned=0)
             if "audio" in message.modalities:
                 voice = message.voice or VOICES[0]
-                slots.add(mark(f"<voice:{voice}>"), learned=False)
+                slots.add(mark(f"<voice:{voice}>"), learned=0)
 
-    def _part(self, slots: Slots, part: Part, learned: bool) -> None:
+    def _part(self, slots: Slots, part: Part, learned: int) -> None:
         if isinstance(part, Text):
             for piece in self.vocabulary.encode(part.text):
                 slots.add(piece, learned=learned)
@@ -197,15 +201,15 @@ class Layout:
         else:
             self._film(slots, part.codes, learned)
 
-    def sound(self, slots: Slots, codes: np.ndarray, *, learned: bool) -> None:
+    def sound(self, slots: Slots, codes: np.ndarray, *, learned: int) -> None:
         """Frames [T, K] between their marks."""
-        self._mark(slots, "<sound>", learned)
+        self._mark(slots, "<sound>", learned if learned == ALL else 0)
         for row in self.delayed(codes):
             audio = self.vocabulary.mark("<audio>")
             slots.add(audio, learned=learned, audio=row)
         self._mark(slots, "</sound>", learned)
 
-    def _film(self, slots: Slots, frames: np.ndarray, learned: bool) -> None:
+    def _film(self, slots: Slots, frames: np.ndarray, learned: int) -> None:
         self._mark(slots, "<film>", learned)
         begin = slots.tick
         for number, codes in enumerate(frames):
@@ -216,13 +220,13 @@ class Layout:
         slots.tick = begin + FILM_TICKS * len(frames)
         self._mark(slots, "</film>", learned)
 
-    def _grid(self, slots: Slots, codes: np.ndarray, learned: bool) -> None:
+    def _grid(self, slots: Slots, codes: np.ndarray, learned: int) -> None:
         tick, first = slots.tick, self.vocabulary.first_picture
         for (row, column), code in np.ndenumerate(codes):
             place = (tick, tick + row, tick + column)
             slots.add(first + int(code), learned=learned, place=place)
 
-    def _mark(self, slots: Slots, name: str, learned: bool) -> None:
+    def _mark(self, slots: Slots, name: str, learned: int) -> None:
         slots.add(self.vocabulary.mark(name), learned=learned)
 
     # -- audio streams -----------------------------------------------------------------

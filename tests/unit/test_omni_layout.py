@@ -7,7 +7,7 @@ import pytest
 
 from t2t.decode.grammar import STATES, Grammar, Limits
 from t2t.features import EOS
-from t2t.media.layout import MARKS, Layout, OmniVocabulary, Slots
+from t2t.media.layout import ALL, MARKS, WHETHER, Layout, OmniVocabulary, Slots
 from t2t.media.messages import Coded, Message, Picture, Text
 
 TEXTS = ["draw three four two in red", "what number is this", "seven eight", "say nine"]
@@ -59,9 +59,10 @@ def test_an_answer_is_read_back(
     begin = len(prompt.main)
     np.testing.assert_array_equal(whole["targets"][:begin], prompt.main)
     np.testing.assert_array_equal(whole["places"][:begin], prompt.places)
-    assert whole["learned"].tolist() == [0] * begin + [1] * (
-        len(whole["learned"]) - begin
-    )
+    goes_on = [vocabulary.mark(name) for name in ("<audio>", "</sound>")]
+    heard = np.isin(whole["targets"][:begin], goes_on)
+    np.testing.assert_array_equal(whole["learned"][:begin], WHETHER * heard)
+    assert heard.any() and (whole["learned"][begin:] == ALL).all()
     parts = layout.parts(whole["targets"][begin:], whole["audio"][begin:])
     assert [p if isinstance(p, Text) else p.kind for p in parts] == [
         Text("seven eight"), "sound", "picture",

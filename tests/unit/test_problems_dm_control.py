@@ -111,11 +111,11 @@ def test_what_goes_wrong_elsewhere_is_said_here() -> None:
 
 
 def test_it_ends_with_its_parent() -> None:
-    from t2t.problems.control import _drawn_by_gymnasium
+    from t2t.problems.control import _gymnasium
 
     pytest.importorskip("gymnasium")
     try:
-        environment = Elsewhere(_drawn_by_gymnasium, "Hopper-v5")
+        environment = Elsewhere(_gymnasium, "Hopper-v5")
     except DataUnavailable as error:
         pytest.skip(str(error))
     assert environment.reset(seed=1)[0].shape == (11,)
