@@ -149,7 +149,7 @@ class ChatAnswerer:
         """To the end of one answer; text and speech as they come."""
         text = ""
         while True:
-            done = group.answers[0].done
+            done = group.lines[0].done
             delta = Delta(number)
             if speech is not None:
                 parts = self._parts(group)
@@ -164,11 +164,11 @@ class ChatAnswerer:
             group.step()
 
     def _parts(self, group: Group) -> list[Any]:
-        slots = group.written[0]
+        slots = group.lines[0].slots
         return self.chat.layout.parts(slots.main, np.array(slots.audio))
 
     def _finish(self, group: Group) -> str:
-        answer, limits = group.answers[0], group.grammar.limits
+        answer, limits = group.lines[0].answer, group.grammar.limits
         cut = answer.pieces >= limits.pieces or answer.frames >= limits.frames
         return "length" if cut else "stop"
 

@@ -78,7 +78,7 @@ class Engine:
         allowed: np.ndarray,
         temperatures: np.ndarray,
         seeds: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, Any]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
         """Pushes slots [B, T] through and draws the next one.
 
         Args:
@@ -87,14 +87,15 @@ class Engine:
           seeds: int [B].
 
         Returns:
-          (ids [B], codes [B, K], caches).
+          (ids [B], codes [B, K], the chance [B] that a sound ends rather than goes
+          on, caches).
         """
-        ids, codes, caches = self._step(
+        ids, codes, ends, caches = self._step(
             tf.constant(main), tf.constant(audio), tf.constant(places), caches,
             tf.constant(slot), tf.constant(present), tf.constant(allowed),
             tf.constant(temperatures), tf.constant(seeds),
         )  # fmt: skip
-        return ids.numpy(), codes.numpy(), caches
+        return ids.numpy(), codes.numpy(), ends.numpy(), caches
 
     def _sample(
         self,
@@ -112,13 +113,76 @@ class Engine:
             main, audio, places, caches, slot=slot, present=present
         )
         last = hidden[:, -1]
-        logits = tf.where(allowed, self.model.write(last), MASKED)
+        logits = self.model.write(last)
+        end, frame = (self.layout.vocabulary.mark(m) for m in ("</sound>", "<audio>"))
+        ends = tf.sigmoid(logits[:, end] - logits[:, frame])
+        logits = tf.where(allowed, logits, MASKED)
         noise = random.gumbel(
             (self.layout.vocabulary.size,), random.salted(drawn, "write")
         )
         ids = tf.argmax(logits + temperatures[:, :1] * noise, -1, tf.int32)
         codes = self.model.speak(last, temperature=temperatures[:, 1], seed=drawn)
-        return ids, codes, caches
+        return ids, codes, ends, caches
+
+
+class Line:
+    """One answer as it is written: what may come next, and its slots.
+
+    Args:
+      slots: what is written so far, none of it of the answer.
+      number: for its random numbers.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        answer: Answer,
+        options: ChatOptions,
+        *,
+        slots: Slots,
+        number: int,
+    ) -> None:
+        self.engine, self.answer, self.options = engine, answer, options
+        self.slots, self.number, self.time = slots, number, 0
+
+    @property
+    def done(self) -> bool:
+        return self.answer.done
+
+    @property
+    def allowed(self) -> np.ndarray:
+        """bool [V]: ids that may come next."""
+        return self.answer.grammar.allowed[self.answer.state]
+
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        """Of the main stream, of audio."""
+        options, name = self.options, self.answer.name
+        main = options.picture_temperature if name == "code" else 0.0
+        if name.startswith("text"):
+            main = options.temperature
+        return main, options.audio_temperature
+
+    def seed(self) -> int:
+        """Of the next slot, another each time."""
+        words = [self.options.seed, self.number, self.time]
+        self.time += 1
+        return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
+
+    def take(self, i: int, codes: np.ndarray) -> None:
+        """Notes what was drawn, id and codes [K], at its place."""
+        answer, slots, layout = self.answer, self.slots, self.engine.layout
+        audio, place = None, None
+        if answer.name == "code":
+            row, column = divmod(answer.codes, self.engine.side)
+            place = (slots.tick, slots.tick + row, slots.tick + column)
+        if i == answer.grammar.ids["frame"]:
+            early = np.array(layout.delays) > answer.frames
+            audio = np.where(early, 0, codes).astype(np.int32)
+        slots.add(i, learned=ALL, audio=audio, place=place)
+        answer.take(i)
+        if answer.name == "picture ends":
+            slots.tick += self.engine.side
 
 
 class Chat:
@@ -203,7 +267,8 @@ class Chat:
                 numbers=rows,
             )
             group.finish()
-            for i, slots in zip(rows, group.written, strict=True):
+            for i, line in zip(rows, group.lines, strict=True):
+                slots = line.slots
                 found[i] = self.layout.parts(slots.main, np.array(slots.audio))
         return found
 
@@ -226,10 +291,17 @@ class Group:
         *,
         numbers: Sequence[int],
     ) -> None:
-        self.engine, self.options, self.numbers = engine, options, numbers
-        self.grammar = engine.grammar(options.limits)
-        self.answers = [self.grammar.begin(m) for m in modalities]
-        self.written = [Slots(engine.layout.books, tick=p.tick) for p in prompts]
+        self.engine, self.grammar = engine, engine.grammar(options.limits)
+        self.lines = [
+            Line(
+                engine,
+                self.grammar.begin(wanted),
+                options,
+                slots=Slots(engine.layout.books, tick=prompt.tick),
+                number=number,
+            )
+            for prompt, wanted, number in zip(prompts, modalities, numbers, strict=True)
+        ]
         self.rows = 1 if len(prompts) == 1 else ROWS
         longest = max(len(p.main) for p in prompts)
         size = next((n for n in LENGTHS if n >= longest), None)
@@ -242,14 +314,14 @@ class Group:
         self.total = LENGTHS[-1] + max(limits.pieces, usual.pieces)
         self.total += max(limits.frames, usual.frames) + self.grammar.codes
         self.total += 8  # marks
-        self.slot, self.time = 0, 0
+        self.slot = 0
         self.present = np.zeros((self.rows, self.total), bool)
         self.caches = engine.model.empty_caches(self.rows, self.total)
         self._push(*self._padded(prompts, size))
 
     def finish(self) -> None:
         """Writes all answers to their ends."""
-        while not all(answer.done for answer in self.answers):
+        while not all(line.done for line in self.lines):
             self.step()
 
     def step(self) -> None:
@@ -257,7 +329,8 @@ class Group:
         main = np.zeros((self.rows, 1), np.int32)
         audio = np.zeros((self.rows, 1, self.engine.layout.books), np.int32)
         places = np.zeros((self.rows, 1, 3), np.int32)
-        for row, slots in enumerate(self.written):
+        for row, line in enumerate(self.lines):
+            slots = line.slots
             main[row], audio[row], places[row] = (
                 slots.main[-1], slots.audio[-1], slots.places[-1],
             )  # fmt: skip
@@ -285,41 +358,16 @@ class Group:
         allowed = np.zeros((self.rows, self.grammar.allowed.shape[1]), bool)
         temperatures = np.zeros((self.rows, 2), np.float32)
         drawn = np.zeros(self.rows, np.int32)
-        for row, answer in enumerate(self.answers):
-            if answer.done:
-                continue
-            allowed[row] = self.grammar.allowed[answer.state]
-            temperatures[row] = self._temperatures(answer)
-            words = [self.options.seed, self.numbers[row], self.time]
-            drawn[row] = np.random.SeedSequence(words).generate_state(1)[0] >> 1
-        ids, codes, self.caches = self.engine(
+        for row, line in enumerate(self.lines):
+            if not line.done:
+                allowed[row], temperatures[row] = line.allowed, line.temperatures
+                drawn[row] = line.seed()
+        ids, codes, _, self.caches = self.engine(
             main, audio, places, self.caches,
             slot=self.slot, present=self.present,
             allowed=allowed, temperatures=temperatures, seeds=drawn,
         )  # fmt: skip
-        self.slot, self.time = self.slot + count, self.time + 1
-        for row, answer in enumerate(self.answers):
-            if not answer.done:
-                self._take(answer, self.written[row], int(ids[row]), codes[row])
-
-    def _temperatures(self, answer: Answer) -> tuple[float, float]:
-        options = self.options
-        main = options.picture_temperature if answer.name == "code" else 0.0
-        if answer.name.startswith("text"):
-            main = options.temperature
-        return main, options.audio_temperature
-
-    def _take(self, answer: Answer, slots: Slots, i: int, codes: np.ndarray) -> None:
-        """Notes what was drawn, at its place."""
-        layout = self.engine.layout
-        audio, place = None, None
-        if answer.name == "code":
-            row, column = divmod(answer.codes, self.engine.side)
-            place = (slots.tick, slots.tick + row, slots.tick + column)
-        if i == self.grammar.ids["frame"]:
-            early = np.array(layout.delays) > answer.frames
-            audio = np.where(early, 0, codes).astype(np.int32)
-        slots.add(i, learned=ALL, audio=audio, place=place)
-        answer.take(i)
-        if answer.name == "picture ends":
-            slots.tick += self.engine.side
+        self.slot += count
+        for row, line in enumerate(self.lines):
+            if not line.done:
+                line.take(int(ids[row]), codes[row])
