@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import multiprocessing
-import os
 import resource
 import selectors
 import time
@@ -253,6 +252,7 @@ class Live(NamedTuple):
     latencies: np.ndarray  # seconds, from when a request was due to its answer
     server: float  # cores
     client: float  # CPU-seconds of the load's process, a request
+    share: float  # of a core, what each of two busy processes got before and after
 
 
 def live(clients: int, *, width: int, think: float, seconds: float, seed: int) -> Live:
@@ -262,8 +262,9 @@ def live(clients: int, *, width: int, think: float, seconds: float, seed: int) -
         for _ in range(40):
             first.insert(64)
             first.receive(True)
+        before = share_of_a_core()
         found = pool.apply(_load, (address, clients, width, think, seconds, seed))
-    return Live(*found)
+        return Live(*found, (before + share_of_a_core()) / 2)
 
 
 def _load(
@@ -297,7 +298,7 @@ def _load(
             lines[number].receive(inserted=turns[number] % 2 == 0)
             turns[number] += 1
             now = time.monotonic()
-            waits.append(now - asked[number])
+            waits.append(now - float(asked[number]))
             heapq.heappush(due, (now + rng.exponential(think), number))
     took = time.monotonic() - begun
     server_cpu = client.info()["cpu_seconds"] - server_cpu
@@ -308,11 +309,11 @@ def _load(
     return len(waits) / took, late, server_cpu / took, own_cpu / max(1, len(waits))
 
 
-def share_of_a_core(seconds: float = 0.5) -> float:
+def share_of_a_core(seconds: float = 1.0) -> float:
     """Of a core, what this machine gives each of two processes that are busy."""
     with SPAWN.Pool(2) as pool:
-        pool.map(os.getpgid, [0, 0])
-        return float(np.mean(pool.map(_busy, [seconds, seconds])))
+        pool.map(abs, [0, 0])  # both are there
+        return float(np.mean(pool.map(_busy, [seconds, seconds], chunksize=1)))
 
 
 def _busy(seconds: float) -> float:

@@ -27,7 +27,7 @@ CHUNK, WIDTH = 4, 64
 
 
 @contextlib.contextmanager
-def serving(folder: Path, max_size: int = 40, **kwargs: float):
+def serving(folder: Path, max_size: int = 40, **kwargs: Any):
     columns = {"x": Slice("x", 1, 3), "n": Slice("n")}
     table = TableConfig("t", 3, max_size, columns=columns)
     service = Service(
