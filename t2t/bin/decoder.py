@@ -1,4 +1,4 @@
-"""t2t-decoder: decode with a run, or play with it; --output_dir=RUN is enough.
+"""t2t-decoder: decode with a run, talk or play with it; --output_dir=RUN is enough.
 
 Line N of the output answers line N of the input. CRLF ends a line like LF; bytes
 that are no UTF-8 are read as U+FFFD, with a warning; an empty line is answered by
@@ -7,18 +7,20 @@ an empty one.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from t2t import registry
+from t2t.bin import converse
 from t2t.bin.command import Command, UsageError, load_tensorflow
 from t2t.bin.play import play_run, problem_of
 
 command = Command(
     "t2t-decoder",
-    "decode texts with a trained run, or play with a model that acts",
+    "decode texts with a trained run, talk with an omni, or play with one that acts",
     [
         "t2t-decoder --output_dir=RUN --decode_from_file=FILE --decode_to_file=FILE",
         "t2t-decoder --output_dir=RUN --decode_interactive",
@@ -28,7 +30,11 @@ command = Command(
 )
 command.string("output_dir", None, "the run folder")
 command.string("checkpoint_path", None, "the best or newest one by default")
-command.string("decode_from_file", None, "one input a line; standard input by default")
+command.string(
+    "decode_from_file",
+    None,
+    "one input a line, of an omni one request in JSON; standard input by default",
+)
 command.string("decode_to_file", None, "one output a line; standard output by default")
 command.boolean("decode_interactive", False, "answer lines as they are typed")
 command.string("decode_hparams", "", "as 'beam_size=4,alpha=0.6'; see README")
@@ -44,7 +50,7 @@ def main() -> None:
     command.run(_main)
 
 
-def _main(values: Any, words: list[str]) -> None:
+def _main(values: Any, words: list[str]) -> int:
     if words:
         raise UsageError(f"what is {words[0]!r}? Flags begin with --")
     flags = {name: values[name].value for name in values}
@@ -54,11 +60,15 @@ def _main(values: Any, words: list[str]) -> None:
     from t2t.run.folder import open_run
 
     folder, config = open_run(flags["output_dir"])
-    if registry.current().load("problem", config.knob("problem")).interactive:
+    problem = registry.current().load("problem", config.knob("problem"))
+    if problem.interactive:
         name = problem_of(config, flags)
         path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
         play_run(config, path, flags, name=name)
-        return
+        return 0
+    talks = hasattr(problem, "layout")
+    if talks:
+        converse.check(flags, run=flags["output_dir"])
     for name in ("problem", "video"):
         if flags[name]:
             raise UsageError(f"--{name} is for models that act; this run has texts")
@@ -70,7 +80,7 @@ def _main(values: Any, words: list[str]) -> None:
         )
     from t2t.decode.options import parse
 
-    options = parse(flags["decode_hparams"])
+    options = None if talks else parse(flags["decode_hparams"])
     for name in ("decode_from_file", "score_file"):
         if flags[name] and not Path(flags[name]).is_file():
             raise UsageError(f"--{name}: there is no file {flags[name]!r}")
@@ -84,6 +94,8 @@ def _main(values: Any, words: list[str]) -> None:
             "nothing to decode: give --decode_from_file, --decode_interactive, or "
             "lines on standard input"
         )
+    if talks:
+        return _converse(path, flags)
     load_tensorflow()
     from t2t.decode.decoder import Decoder
 
@@ -91,10 +103,34 @@ def _main(values: Any, words: list[str]) -> None:
     decoder.warn = lambda line: print(f"t2t-decoder: {line}", file=sys.stderr)
     if flags["decode_interactive"]:
         interact(decoder, options)
-        return
+        return 0
     with _sink(flags["decode_to_file"]) as write:
         for line in _answers(decoder, flags, options):
             write(line)
+    return 0
+
+
+def _converse(checkpoint: Path, flags: dict[str, Any]) -> int:
+    """With an omni run: requests from a file, or lines as they are typed."""
+    source, to = flags["decode_from_file"], flags["decode_to_file"]
+    if flags["decode_interactive"]:
+        drawn = converse.options(flags["decode_hparams"])
+        answerer = converse.load(flags["output_dir"], checkpoint)
+        converse.talk(answerer, Path(to).parent if to else Path(), drawn)
+        return 0
+    answerer = converse.load(flags["output_dir"], checkpoint)
+    folder = Path(source).parent if source else Path()
+    requests = converse.Requests(answerer, folder)
+
+    def warn(line: str) -> None:
+        print(f"t2t-decoder: {line}", file=sys.stderr)
+
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(source, "rb")) if source else sys.stdin.buffer
+        write = stack.enter_context(_sink(to))
+        for line in requests.responses(read_lines(file, warn)):
+            write(line)
+    return requests.status()
 
 
 def _answers(decoder: Any, flags: dict[str, Any], options: Any) -> Iterator[str]:

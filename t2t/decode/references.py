@@ -40,10 +40,14 @@ class References:
     def picture(self, reference: str, where: str) -> list[Any]:
         """[Picture], all of it shown, over black where it is not square."""
         found = self._fetch(reference, where)
+        return self.seen(found.data, where, declared=found.media_type)
+
+    def seen(self, content: bytes, where: str, *, declared: str = "") -> list[Any]:
+        """[Picture] of a file's bytes."""
         size = (self.side, self.side)
         with _told(where):
             pixels = read_picture(
-                found.data, size=size, declared=found.media_type, limits=self.limits
+                content, size=size, declared=declared, limits=self.limits
             )
         return [Picture(pixels)]
 
@@ -74,11 +78,15 @@ class References:
     def film(self, reference: str, where: str) -> list[Any]:
         """[Film], and [Sound] after it where its track is not silent."""
         found = self._fetch(reference, where)
+        return self.filmed(found.data, where, declared=found.media_type)
+
+    def filmed(self, content: bytes, where: str, *, declared: str = "") -> list[Any]:
+        """See `film`, of a file's bytes."""
         size = (self.side, self.side)
         with _told(where):
             video = read_video(
-                found.data, fps=FPS, size=size, rate=RATE,
-                declared=found.media_type, limits=self.limits,
+                content, fps=FPS, size=size, rate=RATE,
+                declared=declared, limits=self.limits,
             )  # fmt: skip
         parts: list[Any] = [Film(video.frames)]
         heard = video.samples
