@@ -1,10 +1,11 @@
 """Checkpoints that block nobody.
 
-    frozen = freeze(service)      on the service's thread: copies what is known of
-                                  the items and pins their chunks
-    archive.write(frozen)         on any thread: writes chunks that no earlier
-                                  checkpoint holds, then the rest, renamed last
-    frozen.thaw()                 on the service's thread: lets the chunks go
+    room = Room(room_for(service))   on any thread: memory that is quick to copy into
+    frozen = freeze(service, room)   on the service's thread: copies what is known of
+                                     the items and pins their chunks
+    archive.write(frozen)            on any thread: writes chunks that no earlier
+                                     checkpoint holds, then the rest, renamed last
+    frozen.thaw()                    on the service's thread: lets the chunks go
 
 A committed chunk never changes, so pinning it is all that consistency takes.
 
@@ -29,8 +30,9 @@ import numpy as np
 from t2t.replay import frames
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.columns import from_plain, plain
+from t2t.replay.selectors import Copy
 from t2t.replay.service import Service
-from t2t.replay.snapshot import restore, take
+from t2t.replay.snapshot import Room, restore, room_of, take
 from t2t.replay.streams import ReplayError, Stream
 
 VERSION = 1
@@ -50,10 +52,10 @@ class Held(NamedTuple):
 class Frozen:
     """The service at one moment."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, copy: Copy) -> None:
         self._service = service
         self.held: dict[int, Held] = {}
-        self._tables = {name: take(table) for name, table in service.tables.items()}
+        self._tables = {n: take(table, copy) for n, table in service.tables.items()}
         signatures = {}
         for index, store in enumerate(service.stores):
             if store is None:
@@ -90,9 +92,14 @@ class Frozen:
         self.held = {}
 
 
-def freeze(service: Service) -> Frozen:
-    """See above; copies what is known of the items, not their data."""
-    return Frozen(service)
+def freeze(service: Service, room: Room | None = None) -> Frozen:
+    """See above; copies what is known of the items, not their data, into `room`."""
+    return Frozen(service, np.copy if room is None else room.copy)
+
+
+def room_for(service: Service) -> int:
+    """Bytes of a `Room` for `freeze`."""
+    return sum(room_of(table) for table in service.tables.values())
 
 
 class Archive:

@@ -23,6 +23,7 @@ from t2t.replay.sum_tree import SumTree
 
 Places = np.ndarray  # int64 [N], each once unless said otherwise
 State = dict[str, np.ndarray]
+Copy = Callable[[np.ndarray], np.ndarray]
 
 
 class Selector(Protocol):
@@ -46,7 +47,7 @@ class Selector(Protocol):
 
     def reset(self) -> None: ...
 
-    def snapshot(self) -> Callable[[], State]:
+    def snapshot(self, copy: Copy = np.copy) -> Callable[[], State]:
         """Copies now, in milliseconds for a million items; what it returns makes of
         them, on any thread, the state from which `restore` goes on exactly."""
         ...
@@ -69,9 +70,9 @@ class _Ordered:
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Places, np.ndarray]:
         raise NotImplementedError("an ordered selector does not draw")
 
-    def snapshot(self) -> Callable[[], State]:
+    def snapshot(self, copy: Copy = np.copy) -> Callable[[], State]:
         # The stamps say it all: a stale entry is one whose stamp is another.
-        stamps = self._stamps.copy()
+        stamps = copy(self._stamps)
         return lambda: {"entries": _by_stamp(stamps)}
 
 
@@ -205,8 +206,8 @@ class MinHeap(_Ordered):
         self._stamps[:] = 0
         self._heap.clear()
 
-    def snapshot(self) -> Callable[[], State]:
-        stamps, ranks = self._stamps.copy(), self._ranks.copy()
+    def snapshot(self, copy: Copy = np.copy) -> Callable[[], State]:
+        stamps, ranks = copy(self._stamps), copy(self._ranks)
 
         def state() -> State:
             entries = _by_stamp(stamps)
@@ -267,8 +268,8 @@ class Uniform:
         self._where[:] = -1
         self.size = 0
 
-    def snapshot(self) -> Callable[[], State]:
-        dense = self._dense[: self.size].copy()
+    def snapshot(self, copy: Copy = np.copy) -> Callable[[], State]:
+        dense = copy(self._dense[: self.size])
         return lambda: {"dense": dense}
 
     def restore(self, state: State) -> None:
@@ -328,8 +329,8 @@ class Epoch(Uniform):
         super().reset()
         self._left = 0
 
-    def snapshot(self) -> Callable[[], State]:
-        dense, left = super().snapshot(), np.array(self._left)
+    def snapshot(self, copy: Copy = np.copy) -> Callable[[], State]:
+        dense, left = super().snapshot(copy), np.array(self._left)
         return lambda: {**dense(), "left": left}
 
     def restore(self, state: State) -> None:
@@ -375,8 +376,8 @@ class Prioritized(Uniform):
         super().reset()
         self._tree = SumTree(self._capacity)
 
-    def snapshot(self) -> Callable[[], State]:
-        before, leaves = super().snapshot(), self._tree.leaves.copy()
+    def snapshot(self, copy: Copy = np.copy) -> Callable[[], State]:
+        before, leaves = super().snapshot(copy), copy(self._tree.leaves)
 
         def state() -> State:
             dense = before()["dense"]

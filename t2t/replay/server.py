@@ -11,6 +11,7 @@ import collections
 import concurrent.futures
 import contextlib
 import errno
+import functools
 import os
 import resource
 import selectors
@@ -24,11 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from t2t.replay.checkpoint import Archive, freeze
+from t2t.replay.checkpoint import Archive, freeze, room_for
 from t2t.replay.chunks import ChunkStore
 from t2t.replay.frames import Buffer
 from t2t.replay.requests import ANSWER, READ, WRITE, Notice, Steps, serve
 from t2t.replay.service import Service
+from t2t.replay.snapshot import Room
 from t2t.replay.streams import ReplayError, Stream
 
 TURN = 1 << 18  # bytes that a connection may read before others have their turn
@@ -232,7 +234,7 @@ class Server:
         return result.result()
 
     def checkpoint(self, done: Callable[[Any], None]) -> None:
-        """Freezes the service now, writes it in a thread, then calls done(number).
+        """Freezes the service soon, writes it in a thread, then calls done(number).
 
         For the server's thread; done gets an Exception when it could not be done.
         """
@@ -242,23 +244,29 @@ class Server:
         if self._writing is not None and self._writing.is_alive():
             done(ReplayError("a checkpoint is being written"))
             return
-        archive, frozen = self.archive, freeze(self.service)
-
-        def finish(result: Any) -> None:
-            frozen.thaw()
-            done(result)
+        archive, size = self.archive, room_for(self.service)
 
         def write() -> None:
+            try:
+                room = Room(size)
+                frozen = self.call(lambda: freeze(self.service, room))
+            except Exception as error:
+                self._later(functools.partial(done, error))
+                return
             try:
                 result: Any = archive.write(frozen)
             except Exception as error:
                 result = error
-            self._calls.append((lambda: finish(result), concurrent.futures.Future()))
-            with contextlib.suppress(OSError):
-                self._theirs.send(b"c")
+            self._later(lambda: (frozen.thaw(), done(result)))
 
         self._writing = threading.Thread(target=write, name="t2t-replay-checkpoint")
         self._writing.start()
+
+    def _later(self, function: Callable[[], Any]) -> None:
+        """Has the server's thread run the function; waits for nothing."""
+        self._calls.append((function, concurrent.futures.Future()))
+        with contextlib.suppress(OSError):
+            self._theirs.send(b"c")
 
     def stop(self) -> None:
         """Ends `run`, from any thread, and closes all connections."""
@@ -339,9 +347,10 @@ class Server:
             connection.resume()
 
     def _close(self) -> None:
-        if self._writing is not None:
-            self._writing.join()
-            self._answer_calls()
+        while self._writing is not None and self._writing.is_alive():
+            self._answer_calls()  # one of which it may be waiting for
+            self._writing.join(0.01)
+        self._answer_calls()
         for connection in list(self.connections):
             connection.close()
         for sock in self._listening:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from t2t.replay.selectors import Copy
     from t2t.replay.table import Table
 
 # What is known of each item, an array over places; see `Table`.
@@ -22,13 +23,46 @@ ROLES = ("sampler", "remover")
 State = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays by name, JSON values
 
 
-def take(table: Table) -> Callable[[], State]:
+class Room:
+    """Memory to copy into that has been written to before: a first write into a page
+    costs twenty times a later one. Made on the thread that nobody waits for.
+
+    Args:
+      size: bytes; what does not fit is copied into memory of its own.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._memory, self._used = np.empty(size, np.uint8), 0
+        np.copyto(self._memory, 0)  # not `fill`: this lets other threads run
+
+    def copy(self, array: np.ndarray) -> np.ndarray:
+        """A copy of the array in this memory."""
+        start = -(-self._used // 64) * 64
+        stop = start + array.nbytes
+        if stop > len(self._memory) or not array.nbytes:
+            return array.copy()
+        self._used = stop
+        copied = self._memory[start:stop].view(array.dtype).reshape(array.shape)
+        np.copyto(copied, array)
+        return copied
+
+
+def room_of(table: Table) -> int:
+    """Bytes for a `Room` in which the table's copies fit."""
+    window = table.config.window
+    # Arrays of `ITEM`, ages, leases and free places; two selectors, of which the
+    # largest, a tree, copies its places and leaves, up to a power of two.
+    return table.capacity * 8 * (len(ITEM) + 2 + window + 2 * 3) + (1 << 12)
+
+
+def take(table: Table, copy: Copy = np.copy) -> Callable[[], State]:
     """Copies what a table knows; the result makes the state for `restore` of it."""
-    known = {name: getattr(table, name).copy() for name in ITEM}
+    known = {name: copy(getattr(table, name)) for name in ITEM}
     # As ages: the clock of another process began at another time.
-    ages = table.clock() - table.born
-    arrays = {"free": table.free_places.copy(), "lease": table.leases.copy()}
-    selectors = {role: getattr(table, role).snapshot() for role in ROLES}
+    ages = copy(table.born)
+    np.subtract(table.clock(), ages, out=ages)
+    arrays = {"free": copy(table.free_places), "lease": copy(table.leases)}
+    selectors = {role: getattr(table, role).snapshot(copy) for role in ROLES}
     plain = _plain(table)
 
     def state() -> State:

@@ -218,6 +218,8 @@ class Writer:
           DeadlinePassed: when it did not in `timeout` seconds; nothing is lost, and
             `flush` may be called again.
         """
+        if not self._signature:
+            return  # nothing was appended yet
         if self._count or self._items:
             self._send_chunk()
         self._until(lambda: not self._waiting)
