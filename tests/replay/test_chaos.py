@@ -164,6 +164,9 @@ class Arena:
 
     def clear(self) -> None:
         self.stop.set()
+        self.server.terminate()  # takes the memory that it shares along
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.server.wait(30.0)
         self.server.kill()
         for process in (*self.writers.values(), *self.readers):
             process.kill()
