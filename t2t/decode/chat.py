@@ -8,9 +8,10 @@ the places of its slots; the step only samples among what the grammar allows.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +24,9 @@ from t2t.media.layout import ALL, Slots
 from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound
 from t2t.run import checkpoints
 from t2t.run.folder import open_run
+
+if TYPE_CHECKING:
+    from t2t.decode.voice import Codec, VoiceSession
 
 LENGTHS = (32, 64, 128, 192, 256)  # of prompts: XLA compiles once for each
 ROWS = 16  # conversations answered together
@@ -191,6 +195,8 @@ class Chat:
     def __init__(self, problem: Any, model: Any) -> None:
         self.problem, self.engine = problem, Engine(problem, model)
         self.layout = problem.layout
+        self._codec: Codec | None = None  # of voice sessions
+        self._lock = threading.Lock()
 
     @classmethod
     def from_run(
@@ -225,6 +231,24 @@ class Chat:
         (coded,) = self.problem.code([messages])
         (parts,) = self.answers([coded], [answer], options)
         return dataclasses.replace(answer, parts=tuple(map(self.decoded, parts)))
+
+    def voice_session(
+        self,
+        *,
+        voice: str = "alto",
+        turn_detection: bool = True,
+        options: ChatOptions | None = None,
+    ) -> VoiceSession:
+        """A conversation by voice; see `t2t.decode.voice`."""
+        from t2t.decode.voice import Codec, VoiceSession
+
+        with self._lock:
+            if self._codec is None:
+                self._codec = Codec(self.problem.sounds.model)
+        return VoiceSession(
+            self.engine, self._codec, self.problem.code,
+            voice=voice, turn_detection=turn_detection, options=options,
+        )  # fmt: skip
 
     def decoded(self, part: Part) -> Part:
         """A coded part as samples or pixels."""

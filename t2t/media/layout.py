@@ -121,13 +121,21 @@ class Slots:
         if place is None:
             self.tick += 1
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """{'targets' [T], 'audio' [T, K], 'places' [T, 3], 'learned' [T]}, int32."""
+    def cut(self, count: int) -> None:
+        """Forgets all but the first `count`; what follows stands after the last."""
+        for values in (self.main, self.audio, self.places, self.learned):
+            del values[count:]
+        self.tick = self.places[-1][0] + 1 if self.places else 0
+
+    def arrays(self, first: int = 0, last: int | None = None) -> dict[str, np.ndarray]:
+        """{'targets' [T], 'audio' [T, K], 'places' [T, 3], 'learned' [T]}, int32, of
+        all slots or of some."""
+        part = slice(first, last)
         return {
-            "targets": np.array(self.main, np.int32),
-            "audio": np.array(self.audio, np.int32).reshape(-1, self.books),
-            "places": np.array(self.places, np.int32).reshape(-1, 3),
-            "learned": np.array(self.learned, np.int32),
+            "targets": np.array(self.main[part], np.int32),
+            "audio": np.array(self.audio[part], np.int32).reshape(-1, self.books),
+            "places": np.array(self.places[part], np.int32).reshape(-1, 3),
+            "learned": np.array(self.learned[part], np.int32),
         }
 
 
@@ -166,13 +174,18 @@ class Layout:
     def prompt(self, messages: Sequence[Message], answer: Message) -> Slots:
         """Messages, and the opening of the assistant's answer."""
         slots = Slots(self.books)
-        for message in (*messages, answer):
-            self.open(slots, message)
-            for part in message.parts:
-                self._part(slots, part, 0)
-            if message.role == "assistant" and message is not answer:
-                slots.add(EOS, learned=0)
+        for message in messages:
+            self.add(slots, message)
+        self.open(slots, answer)
         return slots
+
+    def add(self, slots: Slots, message: Message) -> None:
+        """A whole message, of which nothing is to be learned."""
+        self.open(slots, message)
+        for part in message.parts:
+            self._part(slots, part, 0)
+        if message.role == "assistant":
+            slots.add(EOS, learned=0)
 
     def open(self, slots: Slots, message: Message) -> None:
         """The mark of a side, and what it is asked for."""

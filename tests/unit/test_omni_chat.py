@@ -120,7 +120,8 @@ def test_what_is_written_stands_where_it_would_be_learned(head: str) -> None:
     prompts = [layout.prompt(messages, answer) for messages in asked]
     group = Group(engine, prompts, [wants] * 3, OPTIONS, numbers=[0, 1, 2])
     group.finish()
-    for messages, prompt, slots in zip(asked, prompts, group.written, strict=True):
+    for messages, prompt, line in zip(asked, prompts, group.lines, strict=True):
+        slots = line.slots
         parts = layout.parts(slots.main, np.array(slots.audio))
         said = Message("assistant", tuple(parts), wants=wants)
         whole, begin = layout.example([*messages, said]), len(prompt.main)

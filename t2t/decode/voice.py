@@ -1,0 +1,359 @@
+"""A conversation by voice: heard frame by frame as it is spoken, answered frame by
+frame, interrupted at any time.
+
+Each 40 ms of the user's speech are coded and pushed through the cached step while the
+user goes on, so at the end of a turn only the marks around an answer are left to push.
+Of an answer that is interrupted, what was not heard is cut from the caches.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from t2t.decode.chat import ChatOptions, Engine, Line
+from t2t.decode.decoder import DecodeError
+from t2t.decode.turns import STARTED, STOPPED, TurnDetector, TurnOptions
+from t2t.features import EOS
+from t2t.media.layout import Slots
+from t2t.media.messages import RATE, Message
+from t2t.text.sentence_piece import SentencePiece
+
+SLOTS = 1024  # of a conversation: 25 are a second of speech
+TURN = 400  # slots that must be free when a turn begins, else all before is forgotten
+AT_ONCE = (1, 8, 64)  # slots that are pushed together: XLA compiles once for each
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """What a step brought: samples float32 [n] at 16 kHz, text of the transcript."""
+
+    samples: np.ndarray
+    text: str = ""
+
+
+class Conversation:
+    """Slots, and those of them that the network's caches hold; it may be cut."""
+
+    def __init__(self, engine: Engine, *, slots: int = SLOTS) -> None:
+        self.engine, self.total = engine, slots
+        self.slots = Slots(engine.layout.books)
+        self.caches = engine.model.empty_caches(1, slots)
+        self._pushed, self._used = 0, 0  # slots; places in the caches, some empty
+        self._present = np.zeros((1, slots), bool)
+        self._none = np.zeros((1, engine.layout.vocabulary.size), bool)
+
+    def push(self, line: Line | None = None) -> tuple[int, np.ndarray, float]:
+        """All slots that are new through the step.
+
+        Returns:
+          (id and codes [K] that come next, where a line is being written; the chance
+          that a sound ends).
+
+        Raises:
+          DecodeError: when the session is full.
+        """
+        while len(self.slots.main) - self._pushed > AT_ONCE[-1]:
+            self._push(AT_ONCE[-1], None)
+        count = len(self.slots.main) - self._pushed
+        return self._push(count, line)
+
+    @property
+    def room(self) -> int:
+        """Slots that are free."""
+        return self.total - self._used
+
+    def mark(self) -> tuple[int, int]:
+        """Where the conversation stands, for `cut`."""
+        if len(self.slots.main) > self._pushed:
+            self.push()
+        return self._pushed, self._used
+
+    def cut(self, mark: tuple[int, int]) -> None:
+        """Forgets all that came after a mark."""
+        self._pushed, self._used = mark
+        self._present[:, self._used :] = False
+        self.slots.cut(self._pushed)
+
+    def _push(self, count: int, line: Line | None) -> tuple[int, np.ndarray, float]:
+        size = next(n for n in AT_ONCE if n >= count)
+        if self._used + size > self.total:
+            raise DecodeError(
+                f"the session is full: {self.total} slots, 25 a second of speech"
+            )
+        arrays = self.slots.arrays(self._pushed, self._pushed + count)
+        # Filled up on the left with what is never looked at.
+        left = size - count
+        self._present[:, self._used + left : self._used + size] = True
+        ids, codes, ends, self.caches = self.engine(
+            np.pad(arrays["targets"], (left, 0))[None],
+            np.pad(arrays["audio"], ((left, 0), (0, 0)))[None],
+            np.pad(arrays["places"], ((left, 0), (0, 0)))[None],
+            self.caches,
+            slot=self._used,
+            present=self._present,
+            allowed=self._none if line is None else line.allowed[None],
+            temperatures=np.array([line.temperatures if line else (0, 0)], np.float32),
+            seeds=np.array([line.seed() if line else 0], np.int32),
+        )
+        self._pushed, self._used = self._pushed + count, self._used + size
+        return int(ids[0]), codes[0], float(ends[0])
+
+
+class Codec:
+    """A speech codec a frame at a time, both ways, compiled once a process.
+
+    Args:
+      model: `speech_codec`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.frame = model.frame
+        self._encode = tf.function(model.encode, jit_compile=True, autograph=False)
+        self._decode = tf.function(model.decode, jit_compile=True, autograph=False)
+        # The past of a sound's beginning is silence, in the form of what comes later.
+        _, heard = model.encode(tf.zeros((1, self.frame)))
+        _, said = model.decode(tf.zeros((1, 1, model.books), tf.int32))
+        self.begin_hearing = tf.nest.map_structure(tf.zeros_like, heard)
+        self.begin_saying = tf.nest.map_structure(tf.zeros_like, said)
+        self.late = int(said["tail"].shape[1])  # samples
+
+    def hear(self, samples: np.ndarray, past: Any) -> tuple[np.ndarray, Any]:
+        """A frame's samples -> (codes [K], the past of the next)."""
+        codes, past = self._encode(tf.constant(samples[None], tf.float32), past)
+        return codes.numpy()[0, 0], past
+
+    def say(self, codes: np.ndarray, past: Any) -> tuple[np.ndarray, Any]:
+        """Codes [K] -> (a frame's samples, 30 ms late; the past of the next)."""
+        samples, later = self._decode(tf.constant(codes[None, None], tf.int32), past)
+        # What stands before the sound's beginning is none of it.
+        first = self.late if past is self.begin_saying else 0
+        return np.clip(samples.numpy()[0, first:], -1.0, 1.0), later
+
+    def rest(self, past: Any) -> np.ndarray:
+        """The last 30 ms."""
+        return np.clip(past["tail"].numpy()[0], -1.0, 1.0)
+
+
+class VoiceSession:
+    """See the file's head. For one thread at a time.
+
+    Args:
+      engine: of the chat.
+      codec: of its sounds.
+      code: of whole messages, as the problem has it.
+      voice: that it answers in.
+      turn_detection: whether it tells by itself where a turn ends; else `commit` does.
+    """
+
+    rate = RATE
+
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        code: Any,
+        *,
+        voice: str = "alto",
+        turn_detection: bool = True,
+        options: ChatOptions | None = None,
+        turns: TurnOptions | None = None,
+    ) -> None:
+        self.engine, self.codec, self.code = engine, codec, code
+        self.voice, self.options = voice, options or ChatOptions()
+        self.turn_detection = turn_detection
+        self.conversation = Conversation(engine)
+        self.detector = TurnDetector(turns or TurnOptions())
+        before = self.detector.options.before
+        self._before: collections.deque[np.ndarray] = collections.deque(maxlen=before)
+        self._begun = np.zeros(0, np.float32)  # less than a frame
+        self._heard: list[np.ndarray] | None = None  # codes of a sound that is open
+        self._past = codec.begin_hearing
+        self._due = False  # an answer
+        self._answers = 0
+        self._frames: list[tuple[int, int]] = []  # marks before each, of the answer
+
+    def rehearse(self) -> None:
+        """Compiles what a turn needs, by one that is forgotten at once."""
+        beginning = self.conversation.mark()
+        self._begin_turn()
+        self._hear(np.zeros(self.codec.frame, np.float32))
+        self._end_turn()
+        next(self.respond(), None)
+        self.codec.say(
+            np.zeros(self.engine.layout.books, np.int32), self.codec.begin_saying
+        )
+        self.conversation.cut(beginning)
+        self._answers, self._frames, self._due = 0, [], False
+
+    # -- what the user does ------------------------------------------------------------
+
+    def feed(self, samples: np.ndarray) -> list[str]:
+        """Takes float32 samples [n] within ±1, any number; what it notices of turns."""
+        whole = np.concatenate([self._begun, np.asarray(samples, np.float32)])
+        size, events = self.codec.frame, []
+        for begin in range(0, len(whole) - size + 1, size):
+            events += self._frame(whole[begin : begin + size])
+        self._begun = whole[len(whole) // size * size :]
+        return events
+
+    def commit(self) -> None:
+        """Ends the user's turn.
+
+        Raises:
+          DecodeError: when nothing was said.
+        """
+        if self._heard is None:
+            raise DecodeError("nothing was said since the last turn")
+        if len(self._begun):
+            short = self.codec.frame - len(self._begun)
+            self._hear(np.pad(self._begun, (0, short)))
+        self._end_turn()
+
+    def clear(self) -> None:
+        """Forgets what was said since the last turn."""
+        if self._heard is not None:
+            self.conversation.cut(self._turn)
+        self._heard, self._begun = None, np.zeros(0, np.float32)
+        self._before.clear()
+        self.detector.reset()
+
+    def add(self, message: Message) -> None:
+        """Puts a whole message into the conversation."""
+        ((coded,),) = self.code([[message]])
+        self.engine.layout.add(self.conversation.slots, coded)
+        self.conversation.push()
+        self._due = self._due or message.role == "user"
+
+    def interrupt(self, played: float) -> None:
+        """The user heard `played` seconds of the answer: the rest is forgotten.
+
+        Its words stay written, since they came first.
+        """
+        slots, mark = self.conversation.slots, self.engine.layout.vocabulary.mark
+        frames = round(played * RATE / self.codec.frame)
+        frames += 1 + max(self.engine.layout.delays)  # whose last books come later
+        if frames < len(self._frames):
+            self.conversation.cut(self._frames[frames])
+        elif not slots.main or slots.main[-1] == EOS:
+            return
+        if slots.main[-1] in (mark("<sound>"), mark("<audio>")):
+            slots.add(mark("</sound>"), learned=0)
+        slots.add(EOS, learned=0)
+        self._frames = []
+
+    # -- what the assistant does -------------------------------------------------------
+
+    def respond(
+        self, modalities: tuple[str, ...] = ("text", "audio")
+    ) -> Iterator[Chunk]:
+        """The answer to what was said last, as it comes; may be left at any time.
+
+        Raises:
+          DecodeError: when there is nothing to answer.
+        """
+        if not self._due:
+            raise DecodeError("there is nothing to answer")
+        self._due, self._frames = False, []
+        opening = Message("assistant", (), voice=self.voice, wants=modalities)
+        slots, options = self.conversation.slots, self.options
+        self.engine.layout.open(slots, opening)
+        answer = self.engine.grammar(options.limits).begin(opening.modalities)
+        line = Line(self.engine, answer, options, slots=slots, number=self._answers)
+        self._answers += 1
+        yield from self._write(line)
+
+    def _write(self, line: Line) -> Iterator[Chunk]:
+        first, shown = len(line.slots.main), ""
+        saying, late = self.codec.begin_saying, max(self.engine.layout.delays)
+        while not line.done:
+            state, (i, codes, _) = line.answer.name, self.conversation.push(line)
+            mark = self.conversation.mark()
+            line.take(i, codes)
+            samples, text = np.zeros(0, np.float32), shown
+            if i == line.answer.grammar.ids["frame"]:
+                self._frames.append(mark)
+                if line.answer.frames > late:
+                    rows = np.array(line.slots.audio[-late - 1 :])
+                    (ready,) = self.engine.layout.aligned(rows)
+                    samples, saying = self.codec.say(ready, saying)
+            elif i == line.answer.grammar.ids["sound ends"]:
+                samples = self.codec.rest(saying)
+            elif state.startswith("text"):
+                text = self._text(first)
+            if len(samples) or text != shown:
+                yield Chunk(samples, text[len(shown) :])
+            shown = text
+        self.conversation.push()  # the end, which the next turn comes after
+
+    # -- parts -------------------------------------------------------------------------
+
+    def _frame(self, frame: np.ndarray) -> list[str]:
+        begins = self.detector.hear(frame)
+        events = [STARTED] if begins else []
+        if self._heard is None:
+            self._before.append(frame)
+            if self.turn_detection and not begins:
+                return events
+            self._begin_turn()
+            for earlier in self._before:
+                ends = self._hear(earlier)
+            self._before.clear()
+        else:
+            ends = self._hear(frame)
+        if self.turn_detection and self.detector.over(ends):
+            self._end_turn()
+            events.append(STOPPED)
+        return events
+
+    def _begin_turn(self) -> None:
+        slots, layout = self.conversation.slots, self.engine.layout
+        if self.conversation.room < TURN:
+            self.conversation.cut((0, 0))
+        self._turn = self.conversation.mark()
+        layout.open(slots, Message("user", ()))
+        slots.add(layout.vocabulary.mark("<sound>"), learned=0)
+        self._heard, self._past = [], self.codec.begin_hearing
+
+    def _hear(self, frame: np.ndarray) -> float:
+        """Pushes a frame; the network's chance that the sound ends after it."""
+        assert self._heard is not None
+        codes, self._past = self.codec.hear(frame, self._past)
+        self._heard.append(codes)
+        self._add_row(len(self._heard) - 1)
+        return self.conversation.push()[2]
+
+    def _add_row(self, number: int) -> None:
+        """The slot with a number in the sound that is open: books by their delays."""
+        assert self._heard is not None
+        delays, heard = self.engine.layout.delays, self._heard
+        row = [
+            heard[number - d][k] + 1 if 0 <= number - d < len(heard) else 0
+            for k, d in enumerate(delays)
+        ]
+        mark = self.engine.layout.vocabulary.mark("<audio>")
+        slots = self.conversation.slots
+        slots.add(mark, learned=0, audio=np.array(row, np.int32))
+
+    def _end_turn(self) -> None:
+        """What is left of the sound; it is pushed with the opening of the answer."""
+        assert self._heard is not None
+        count = len(self._heard)
+        for number in range(count, count + max(self.engine.layout.delays)):
+            self._add_row(number)
+        mark = self.engine.layout.vocabulary.mark("</sound>")
+        self.conversation.slots.add(mark, learned=0)
+        self._heard, self._begun, self._due = None, np.zeros(0, np.float32), True
+        self.detector.reset()
+
+    def _text(self, first: int) -> str:
+        """Of the answer whose slots begin there."""
+        vocabulary = self.engine.layout.vocabulary
+        main = self.conversation.slots.main[first:]
+        ids = [i for i in main if EOS < i < vocabulary.pieces]
+        return SentencePiece.decode(vocabulary, ids)
