@@ -21,11 +21,12 @@ import numpy as np
 from t2t import config as config_lib
 from t2t import registry
 from t2t.features import Feature
-from t2t.replay.checkpoint import Archive, freeze
+from t2t.replay.checkpoint import Archive, freeze, room_for
 from t2t.replay.client import Client, parse
 from t2t.replay.sampler import Sampler
 from t2t.replay.server import Server
 from t2t.replay.service import Service
+from t2t.replay.snapshot import Room
 from t2t.rl.acting import ActingOptions, Policy
 from t2t.rl.experience import TABLE, Experience, blank_observation
 from t2t.sources import Batch
@@ -109,7 +110,8 @@ class Fed:
 
     def state(self) -> dict[str, Any]:
         """As `Source` says; the table goes into the run's folder."""
-        frozen = self._call(lambda: freeze(self._service))
+        room = Room(self._call(lambda: room_for(self._service)))
+        frozen = self._call(lambda: freeze(self._service, room))
         number = self._archive.write(frozen)
         self._call(frozen.thaw)
         return {"replay": number, "given": self._given}
