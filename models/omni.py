@@ -177,11 +177,18 @@ class Omni(keras.Model):
         """Logits [B, V] of the next slot's main stream, from hidden [B, D]."""
         return self.embedding.logits(hidden[:, None])[:, 0]
 
-    def speak(self, hidden: Any, *, temperature: Any, seed: Any) -> Any:
-        """Codes int [B, K] of the next slot, drawn with temperatures and seeds [B]."""
+    def speak(
+        self, hidden: Any, *, temperature: Any, seed: Any, bias: Any = None
+    ) -> Any:
+        """Codes int [B, K] of the next slot, drawn with temperatures and seeds [B].
+
+        A bias, float [B, K, C], is added to logits: a watermark's.
+        """
         shape = (self.books, self.codes)
         noise = seeds.gumbel(shape, seeds.salted(seed, "speak"))
         noise = temperature[:, None, None] * noise
+        if bias is not None:
+            noise = noise + bias
         if self.depth is not None:
             return self.depth.draw(hidden, noise)
         logits = ops.reshape(self.spoken(hidden), (-1, *shape))

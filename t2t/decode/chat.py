@@ -19,6 +19,7 @@ import tensorflow as tf
 from t2t import registry
 from t2t.decode.decoder import DecodeError, load_model
 from t2t.decode.grammar import Answer, Grammar, Limits
+from t2t.decode.watermark import Lists
 from t2t.layers import seeds as random
 from t2t.media.layout import ALL, Slots
 from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound
@@ -40,6 +41,8 @@ class ChatOptions:
     temperature: of text; 0 for the likeliest.
     audio_temperature, picture_temperature: of codes.
     seed: answers are the same for the same seed, whatever is answered beside.
+    watermark: what is added to the logits of green codes, greedy or not; 0 for none.
+    watermark_secret: that tells which are green; see `t2t.decode.watermark`.
     """
 
     temperature: float = 0.0
@@ -47,6 +50,12 @@ class ChatOptions:
     picture_temperature: float = 0.6
     seed: int = 0
     limits: Limits = Limits()
+    watermark: float = 0.0
+    watermark_secret: str = dataclasses.field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.watermark and not self.watermark_secret:
+            raise ValueError("a watermark needs a watermark_secret")
 
 
 class Engine:
@@ -82,6 +91,7 @@ class Engine:
         allowed: np.ndarray,
         temperatures: np.ndarray,
         seeds: np.ndarray,
+        biases: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
         """Pushes slots [B, T] through and draws the next one.
 
@@ -89,17 +99,27 @@ class Engine:
           allowed: bool [B, V].
           temperatures: float [B, 2], of the main stream and of audio.
           seeds: int [B].
+          biases: added to logits: float [B, V] and [B, K, C]; None for none.
 
         Returns:
           (ids [B], codes [B, K], the chance [B] that a sound ends rather than goes
           on, caches).
         """
+        if biases is None:  # of zeros, so that there is one program
+            biases = self.no_biases(len(main))
         ids, codes, ends, caches = self._step(
             tf.constant(main), tf.constant(audio), tf.constant(places), caches,
             tf.constant(slot), tf.constant(present), tf.constant(allowed),
             tf.constant(temperatures), tf.constant(seeds),
+            *map(tf.constant, biases),
         )  # fmt: skip
         return ids.numpy(), codes.numpy(), ends.numpy(), caches
+
+    def no_biases(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Zeros [B, V] and [B, K, C], to be filled."""
+        model = self.model
+        main = np.zeros((rows, self.layout.vocabulary.size), np.float32)
+        return main, np.zeros((rows, model.books, model.codes), np.float32)
 
     def _sample(
         self,
@@ -112,6 +132,8 @@ class Engine:
         allowed: Any,
         temperatures: Any,
         drawn: Any,
+        main_bias: Any,
+        audio_bias: Any,
     ) -> Any:
         hidden, caches = self.model.advance(
             main, audio, places, caches, slot=slot, present=present
@@ -120,12 +142,14 @@ class Engine:
         logits = self.model.write(last)
         end, frame = (self.layout.vocabulary.mark(m) for m in ("</sound>", "<audio>"))
         ends = tf.sigmoid(logits[:, end] - logits[:, frame])
-        logits = tf.where(allowed, logits, MASKED)
+        logits = tf.where(allowed, logits + main_bias, MASKED)
         noise = random.gumbel(
             (self.layout.vocabulary.size,), random.salted(drawn, "write")
         )
         ids = tf.argmax(logits + temperatures[:, :1] * noise, -1, tf.int32)
-        codes = self.model.speak(last, temperature=temperatures[:, 1], seed=drawn)
+        codes = self.model.speak(
+            last, temperature=temperatures[:, 1], seed=drawn, bias=audio_bias
+        )
         return ids, codes, ends, caches
 
 
@@ -148,6 +172,10 @@ class Line:
     ) -> None:
         self.engine, self.answer, self.options = engine, answer, options
         self.slots, self.number, self.time = slots, number, 0
+        self.biases: tuple[np.ndarray, np.ndarray] | None = None
+        if options.watermark:
+            lists = Lists(options.watermark_secret)
+            self.biases = lists.biases(engine, options.watermark)
 
     @property
     def done(self) -> bool:
@@ -382,14 +410,17 @@ class Group:
         allowed = np.zeros((self.rows, self.grammar.allowed.shape[1]), bool)
         temperatures = np.zeros((self.rows, 2), np.float32)
         drawn = np.zeros(self.rows, np.int32)
+        biases = self.engine.no_biases(self.rows)
         for row, line in enumerate(self.lines):
             if not line.done:
                 allowed[row], temperatures[row] = line.allowed, line.temperatures
                 drawn[row] = line.seed()
+                if line.biases:
+                    biases[0][row], biases[1][row] = line.biases
         ids, codes, _, self.caches = self.engine(
             main, audio, places, self.caches,
             slot=self.slot, present=self.present,
-            allowed=allowed, temperatures=temperatures, seeds=drawn,
+            allowed=allowed, temperatures=temperatures, seeds=drawn, biases=biases,
         )  # fmt: skip
         self.slot += count
         for row, line in enumerate(self.lines):

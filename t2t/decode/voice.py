@@ -100,9 +100,14 @@ class Conversation:
             allowed=self._none if line is None else line.allowed[None],
             temperatures=np.array([line.temperatures if line else (0, 0)], np.float32),
             seeds=np.array([line.seed() if line else 0], np.int32),
+            biases=_one_row(line.biases if line else None),
         )
         self._pushed, self._used = self._pushed + count, self._used + size
         return int(ids[0]), codes[0], float(ends[0])
+
+
+def _one_row(biases: tuple[np.ndarray, np.ndarray] | None) -> Any:
+    return None if biases is None else tuple(bias[None] for bias in biases)
 
 
 class Codec:
