@@ -135,10 +135,14 @@ class OmniTasks(Problem):
             voices="voice" if split == TEST else "seen",
         )
         while True:
-            name, turn = tasks.conversation(world)
+            name, turn = self.draw(world)
             if split == TRAIN and rng.random() < self.nothing:
                 turn = [_blanked(turn[0]), *turn[1:]]
             yield {"task": name, "messages": turn}
+
+    def draw(self, world: tasks.World) -> tuple[str, tasks.Turn]:
+        """(its task's name, a turn)."""
+        return tasks.conversation(world, tasks.TASKS)
 
     def code(
         self, conversations: Sequence[Sequence[Message]]

@@ -64,6 +64,9 @@ def choose(rng: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
+# What is answered to what shall not be: what an answer that refuses begins with.
+REFUSALS = ("i cannot", "i only speak in my own voice")
+
 # Other words that are said around these.
 SAID = ("a", "and", "draw in", "the number is", "this", "what moves where")
 

@@ -237,8 +237,9 @@ def video_and_speech_to_speech(world: World) -> Turn:
     return [user(film, world.ask("what moves where")), spoken(world, says)]
 
 
-# name -> (task, share of the mixture)
-TASKS: dict[str, tuple[Callable[[World], Turn], float]] = {
+Tasks = dict[str, tuple[Callable[[World], Turn], float]]  # name: task, its share
+
+TASKS: Tasks = {
     "text_to_text": (text_to_text, 1.0),
     "text_to_speech": (text_to_speech, 1.5),
     "speech_to_text": (speech_to_text, 2.0),
@@ -262,9 +263,8 @@ TASKS: dict[str, tuple[Callable[[World], Turn], float]] = {
 }
 
 
-def conversation(world: World) -> tuple[str, Turn]:
+def conversation(world: World, of: Tasks) -> tuple[str, Turn]:
     """(its task's name, a turn), tasks by their shares."""
-    names = list(TASKS)
-    shares = np.array([share for _, share in TASKS.values()])
-    name = names[int(world.rng.choice(len(names), p=shares / shares.sum()))]
-    return name, TASKS[name][0](world)
+    shares = np.array([share for _, share in of.values()])
+    name = list(of)[int(world.rng.choice(len(of), p=shares / shares.sum()))]
+    return name, of[name][0](world)
