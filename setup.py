@@ -41,6 +41,13 @@ EXTRAS = {
         "soundfile>=0.13",
         "soxr>=1.0",
     ],
+    # OpenAI's forms over HTTP and WebSockets.
+    "serve": [
+        "fastapi>=0.115",
+        "python-multipart>=0.0.18",
+        "uvicorn>=0.35",
+        "websockets>=15",
+    ],
     "jax": ["jax>=0.5"],
     "peers": ["torch>=2.4", "ctranslate2>=4.5"],
 }
@@ -52,12 +59,16 @@ EXTRAS["test"] = [
     *EXTRAS["environments"],
     *EXTRAS["replay"],
     *EXTRAS["omni"],
+    *EXTRAS["serve"],
     *EXTRAS["jax"],
     # The independent reference of tests/golden; any version would do.
     "torch==2.13.0",
     "build",
     "hypothesis>=6",
+    "httpx>=0.27",
     "import-linter>=2",
+    # Of realtime sessions it has the names since 2.0.
+    "openai>=2",
     "psutil>=5",
     "pyright>=1.1.380",
     "pytest-xdist>=3",
@@ -78,7 +89,11 @@ setup(
     )
     + [f"t2t.{p}" for z in ZOO for p in [z, *(f"{z}.{q}" for q in find_packages(z))]],
     package_dir={"t2t": "t2t", **{f"t2t.{z}": z for z in ZOO}},
-    package_data={"t2t": ["py.typed"], "t2t.hparams": ["*.gin"]},
+    package_data={
+        "t2t": ["py.typed"],
+        "t2t.hparams": ["*.gin"],
+        "t2t.serve": ["page/*"],
+    },
     install_requires=[
         "absl-py>=2.0",
         "gin-config>=0.5",
@@ -98,6 +113,7 @@ setup(
             "t2t-exporter = t2t.bin.exporter:main",
             "t2t-zoo = t2t.bin.zoo:main",
             "t2t-replay = t2t.bin.replay:main",
+            "t2t-serve = t2t.bin.serve:main",
         ]
     },
 )

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from t2t.decode.chat import LENGTHS, Chat, Group
+from t2t.decode.chat import LENGTHS, Chat, ChatOptions, Group
 from t2t.decode.decoder import DecodeError, Decoder
 from t2t.decode.fields import RequestError
 from t2t.decode.options import DecodeOptions
@@ -80,6 +80,10 @@ class Answerer(Protocol):
         """Pixels of a side of the pictures it takes; 0 for none."""
         ...
 
+    def rehearse(self) -> None:
+        """Compiles what answers need, so that no client waits for it."""
+        ...
+
     def answer(self, request: Request) -> Writing:
         """Deltas, and then the reply; sounds and pictures as deltas if it streams.
 
@@ -110,6 +114,27 @@ class ChatAnswerer:
     def side(self) -> int:
         problem = self.chat.problem
         return problem.picture_side * problem.pictures.patch
+
+    def voice_session(self) -> Any:
+        """A `VoiceSession`."""
+        return self.chat.voice_session()
+
+    def rehearse(self) -> None:
+        """Compiles what answers need, so that no client waits for it."""
+        opening = Message("assistant", (), wants=self.modalities)
+        group: Group | None = None
+        for length in LENGTHS:
+            prompt = self.chat.layout.prompt((), opening)
+            while len(prompt.main) < length:
+                prompt.add(prompt.main[0], learned=0)
+            group = Group(
+                self.chat.engine, [prompt], [self.modalities], ChatOptions(),
+                numbers=[0],
+            )  # fmt: skip
+        assert group is not None
+        group.step()
+        session = self.voice_session()
+        session.rehearse()
 
     def answer(self, request: Request) -> Writing:
         """See `Answerer`."""
@@ -238,10 +263,18 @@ class TextAnswerer:
             raise DecodeError(f"{decoder.model.name} takes no text to answer")
         self.decoder = decoder
 
+    def rehearse(self) -> None:
+        """See `Answerer`; as far as it goes: lengths are compiled one by one."""
+        text = Message("user", (Text(""),))
+        list(self.answer(Request((text,))))
+
     def answer(self, request: Request) -> Writing:
         """See `Answerer`."""
         text = self._text(request)
-        (outputs,) = self.decoder.outputs([text], self._options(request))
+        try:
+            (outputs,) = self.decoder.outputs([text], self._options(request))
+        except DecodeError as error:
+            raise RequestError(str(error), param="messages") from None
         messages, finishes = [], []
         answered = Counts()
         for number, output in enumerate(outputs):

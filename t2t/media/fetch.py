@@ -89,8 +89,8 @@ def fetch(
 
 
 def _scheme(reference: str) -> str:
-    """'' for a path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", reference)
+    """'' for a path; what is longer than any scheme is one, too."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):", reference)
     return found[1].lower() if found else ""
 
 

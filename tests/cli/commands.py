@@ -30,6 +30,7 @@ MODULES = {
     "t2t-datagen": "datagen",
     "t2t-eval": "evaluator",
     "t2t-exporter": "exporter",
+    "t2t-serve": "serve",
     "t2t-zoo": "zoo",
 }
 # The smallest run there is, and the knobs that keep it so.

@@ -1,0 +1,113 @@
+"""t2t-serve: a trained run behind HTTP and WebSockets, in OpenAI's forms."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from t2t.bin.command import Command, UsageError, load_tensorflow
+
+HINT = "t2t-serve needs fastapi, uvicorn and websockets: pip install -e '.[serve]'"
+
+command = Command(
+    "t2t-serve",
+    "answer OpenAI's clients, and a page to talk to, with a trained run",
+    [
+        "t2t-serve --output_dir=RUN",
+        "t2t-serve --output_dir=RUN --port=9000 --max_sessions=4",
+        "t2t-serve --output_dir=RUN --host=0.0.0.0 --api_key_file=KEY",
+    ],
+)
+command.string("output_dir", None, "the run folder: of an omni, or of any text model")
+command.string("checkpoint_path", None, "the best or newest one by default")
+command.string(
+    "host", "127.0.0.1", "to bind to; by default none but this machine may ask"
+)
+command.integer("port", 8000, "0 for a free one")
+command.string("api_key_file", None, "a file with the key that clients must show")
+command.integer("max_sessions", 16, "requests that wait at once, and voices connected")
+command.string("allow_files", None, "read media that requests name below this folder")
+command.boolean("allow_http", False, "read media that requests name on the web")
+
+
+def main() -> None:
+    command.run(_main)
+
+
+def _main(values: Any, words: list[str]) -> int:
+    if words:
+        raise UsageError(f"what is {words[0]!r}? Flags begin with --")
+    flags = {name: values[name].value for name in values}
+    key = _check(flags)
+    from t2t import registry
+    from t2t.run import checkpoints
+    from t2t.run.folder import open_run
+
+    folder, config = open_run(flags["output_dir"])
+    if registry.current().load("problem", config.knob("problem")).interactive:
+        raise UsageError(
+            f"{flags['output_dir']} holds a model that acts: t2t-decoder plays with it"
+        )
+    path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+        import websockets  # noqa: F401
+    except ImportError:
+        raise ImportError(HINT) from None
+    load_tensorflow()
+    return _serve(flags, key=key, checkpoint=path)
+
+
+def _check(flags: dict[str, Any]) -> str:
+    """The API key, '' for none; mistakes in flags before anything is loaded."""
+    if not flags["output_dir"]:
+        raise UsageError("no --output_dir: say which run to serve")
+    if not 0 <= flags["port"] < 65536:
+        raise UsageError(f"--port={flags['port']}: 0 to 65535 is expected")
+    if flags["max_sessions"] < 1:
+        raise UsageError(f"--max_sessions={flags['max_sessions']}: at least 1")
+    if flags["allow_files"] and not Path(flags["allow_files"]).is_dir():
+        raise UsageError(f"--allow_files: there is no folder {flags['allow_files']!r}")
+    if not flags["api_key_file"]:
+        return ""
+    key = Path(flags["api_key_file"]).read_text(encoding="utf-8").strip()
+    if not key or not key.isascii() or len(key.split()) != 1:
+        raise UsageError(
+            f"--api_key_file={flags['api_key_file']}: one word of ASCII is expected"
+        )
+    return key
+
+
+def _serve(flags: dict[str, Any], *, key: str, checkpoint: Path) -> int:
+    import t2t
+    from t2t.decode.answering import answerer
+    from t2t.media.fetch import Access
+    from t2t.serve.server import serve
+    from t2t.serve.service import ServeOptions, name_of
+
+    options = ServeOptions(
+        host=flags["host"],
+        port=flags["port"],
+        api_key=key,
+        max_sessions=flags["max_sessions"],
+        access=Access(folder=flags["allow_files"], http=flags["allow_http"]),
+    )
+
+    def say(line: str) -> None:
+        print(f"t2t-serve: {line}", file=sys.stderr, flush=True)
+
+    if not key and flags["host"] not in ("127.0.0.1", "::1", "localhost"):
+        say("other machines may ask without a key: --api_key_file=FILE asks for one")
+    return serve(
+        name_of(flags["output_dir"]),
+        lambda: answerer(t2t.load(flags["output_dir"], checkpoint_path=checkpoint)),
+        options=options,
+        say=say,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A run behind HTTP and WebSockets, in OpenAI's forms."""
