@@ -68,7 +68,7 @@ class SpeechClips(Problem):
     def _clips(self, split: str) -> Iterator[Example]:
         rng = np.random.default_rng([5, *split.encode()])
         kind = "voice" if split == TEST else "seen"
-        texts = _documentation(split)
+        texts = documentation(split)
         while True:
             wanted = []
             for _ in range(AT_ONCE):
@@ -82,7 +82,7 @@ class SpeechClips(Problem):
             for i in range(0, len(wanted), 5):
                 voice = choose(rng, list(voices.ASSISTANTS))
                 wanted[i] = voices.say(wanted[i].text, voice)
-            for samples in _spoken(wanted):
+            for samples in spoken(wanted):
                 yield from self._cut(samples * rng.uniform(0.3, 1.0))
 
     def _cut(self, samples: np.ndarray) -> Iterator[Example]:
@@ -126,7 +126,7 @@ class SpeechWords(Problem):
         while count > 0:
             wanted = [self._utterance(split, rng) for _ in range(min(AT_ONCE, count))]
             count -= len(wanted)
-            for utterance, samples in zip(wanted, _spoken(wanted), strict=True):
+            for utterance, samples in zip(wanted, spoken(wanted), strict=True):
                 if len(samples) <= LONGEST:
                     loud = samples * rng.uniform(0.3, 1.0) * LOUDEST
                     whole = np.pad(loud.astype(np.int16), (0, LONGEST - len(samples)))
@@ -144,14 +144,19 @@ class SpeechWords(Problem):
         return voices.ask(text, rng, kind="voice" if split == TEST else "seen")
 
 
-def _spoken(wanted: list[Utterance]) -> list[np.ndarray]:
+def spoken(wanted: list[Utterance]) -> list[np.ndarray]:
+    """float32 [N] at 16 kHz of each.
+
+    Raises:
+      DataUnavailable: without espeak-ng.
+    """
     try:
         return synthesise(wanted)
     except SpeechError as error:
         raise DataUnavailable(str(error)) from None
 
 
-def _documentation(split: str) -> Iterator[str]:
+def documentation(split: str) -> Iterator[str]:
     """Runs of eight words, over and over."""
     texts = split_texts(split, Path(sysconfig.get_path("stdlib")))
     words = " ".join(itertools.islice(texts, 2000)).split()

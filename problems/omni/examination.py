@@ -18,7 +18,7 @@ import numpy as np
 from t2t import metrics
 from t2t.media.messages import Message, Picture, Sound, Text
 from t2t.media.speech import Utterance, synthesise
-from t2t.problems.omni import judges, pictures, tasks
+from t2t.problems.omni import conditions, judges, pictures, tasks
 from t2t.problems.omni.sentences import REFUSALS, english_words
 from t2t.problems.problem import TEST
 
@@ -32,6 +32,7 @@ class Cell:
     score: 'exact' words, 'errors' of words, 'things' drawn, 'moves' among the words,
       or whether the answer 'refuses'.
     goal: of the score; None where it is only reported.
+    condition: of what the user says, see `conditions`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Cell:
     score: str
     goal: float | None = None
     voices: str = "voice"
+    condition: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Score:
     value: float
     low: float
     high: float
-    judge: str = "none needed"
+    judge: str = ""
     raw: float | None = None
     coded: float | None = None
 
@@ -69,10 +71,12 @@ class Examination:
     Class attributes:
       CELLS: in order.
       TASKS: by name, as `tasks.TASKS`.
+      GROUPS: names of cells that are compared with one another, see `disparity`.
     """
 
     CELLS: tuple[Cell, ...] = ()
     TASKS: tasks.Tasks = {}
+    GROUPS: tuple[str, ...] = ()
 
     def __init__(self, *, questions: int = 200, **others: Any) -> None:
         super().__init__(**others)
@@ -99,6 +103,8 @@ class Examination:
             world = tasks.World(rng, digits, TEST, unseen=True, voices=cell.voices)
             task = self.TASKS[cell.task][0]
             yield judge(cell, [task(world) for _ in range(self.questions)])
+        if self.GROUPS and not cells:
+            yield disparity([judge.items[name] for name in self.GROUPS])
 
     def row(self, score: Score) -> str:
         """A line of the printed matrix."""
@@ -109,6 +115,8 @@ class Examination:
             goal = f"{'≤' if errors else '≥'} {s.cell.goal:.2f}"
         met = {True: "met", False: "missed", None: ""}[s.met]
         ceiling = ""
+        if s.judge:
+            ceiling = s.judge
         if s.raw is not None:
             ceiling = f"{s.judge}: {s.raw:.3f} raw, {s.coded:.3f} coded"
         return (
@@ -128,11 +136,13 @@ class Judge:
         self, chat: Any, speech: judges.SpeechJudge, sight: judges.PictureJudge
     ) -> None:
         self.chat, self.speech, self.sight = chat, speech, sight
+        # By the name of a cell, what `_parts` counts of each answer.
+        self.items: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(self, cell: Cell, turns: Sequence[tasks.Turn]) -> Score:
         """A cell's score over its turns: questions, each with the right answer."""
         wanted = [turn[-1] for turn in turns]
-        asked = self.chat.problem.code([turn[:-1] for turn in turns])
+        asked = self.chat.problem.code(self._asked(cell, turns))
         open_answers = [dataclasses.replace(m, parts=()) for m in wanted]
         given = self.chat.answers(asked, open_answers)
         answers = [[self.chat.decoded(p) for p in parts] for parts in given]
@@ -160,8 +170,29 @@ class Judge:
             coded=self._value(cell, list(zip(right, read(again), strict=True))),
         )
 
+    def _asked(self, cell: Cell, turns: Sequence[tasks.Turn]) -> list[list[Message]]:
+        """The questions, as they are heard in the cell's condition."""
+        asked = [turn[:-1] for turn in turns]
+        if not cell.condition:
+            return asked
+        rng = np.random.default_rng([10, *cell.name.encode()])
+
+        def heard(part: Any) -> Any:
+            if not isinstance(part, Sound):
+                return part
+            return Sound(conditions.degrade(part.samples, cell.condition, rng))
+
+        parts = iter(self._rendered([m for messages in asked for m in messages]))
+        return [
+            [
+                dataclasses.replace(m, parts=tuple(map(heard, next(parts))))
+                for m in messages
+            ]
+            for messages in asked
+        ]
+
     def _rendered(self, wanted: Sequence[Message]) -> list[list[Any]]:
-        """The right answers, speech synthesised."""
+        """The parts of messages, speech synthesised."""
         spoken = [p for m in wanted for p in m.parts if isinstance(p, Utterance)]
         sounds = iter(synthesise(spoken))
         return [
@@ -191,6 +222,7 @@ class Judge:
         tops, bottoms = _parts(cell.score, pairs)
         values = tops[draws].sum(axis=1) / np.maximum(bottoms[draws].sum(axis=1), 1)
         low, high = np.quantile(values, [0.025, 0.975])
+        self.items[cell.name] = tops, bottoms
         value = self._value(cell, pairs)
         return Score(cell, len(pairs), value, float(low), float(high))
 
@@ -198,6 +230,37 @@ class Judge:
     def _value(cell: Cell, pairs: Sequence[tuple[str, str]]) -> float:
         tops, bottoms = _parts(cell.score, pairs)
         return float(tops.sum() / max(bottoms.sum(), 1))
+
+
+def disparity(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> Score:
+    """How much more errors the worst of some groups has than all together.
+
+    Args:
+      groups: (errors, words) of each answer, group by group.
+
+    Returns:
+      A score whose interval is that of groups which do not differ: 95 % of gaps with
+      the answers dealt out at random; `judge` holds the permutation test's p.
+    """
+    tops, bottoms = (np.concatenate(part) for part in zip(*groups, strict=True))
+    ends = np.cumsum([len(top) for top, _ in groups])[:-1]
+
+    def gap(order: np.ndarray) -> float:
+        rates = [
+            top.sum() / max(bottom.sum(), 1)
+            for top, bottom in zip(
+                np.split(tops[order], ends), np.split(bottoms[order], ends), strict=True
+            )
+        ]
+        return float(max(rates) - tops.sum() / max(bottoms.sum(), 1))
+
+    rng, found = np.random.default_rng(0), gap(np.arange(len(tops)))
+    chance = np.array([gap(rng.permutation(len(tops))) for _ in range(DRAWS)])
+    p = (1 + int((chance >= found).sum())) / (1 + DRAWS)
+    low, high = np.quantile(chance, [0.025, 0.975])
+    cell = Cell("worst accent - all", "", "errors", goal=0.05)
+    judge = f"by chance it lies in the interval; p = {p:.3f}"
+    return Score(cell, len(tops), found, float(low), float(high), judge=judge)
 
 
 def refuses(answer: str) -> bool:

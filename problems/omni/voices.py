@@ -19,11 +19,16 @@ ASSISTANTS = {
     "soprano": Utterance("", language="en-us", variant="Annie", pitch=60, rate=165),
     "tenor": Utterance("", language="en-gb-x-rp", variant="m7", pitch=50, rate=165),
 }
-ACCENTS = (
+ACCENTS: tuple[str, ...] = (
     "en-us", "en", "en-us-nyc", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd",
 )  # fmt: skip
-HELD_OUT_ACCENTS = ("en-gb-scotland", "en-029")
+HELD_OUT_ACCENTS: tuple[str, ...] = ("en-gb-scotland", "en-029")
 HELD_OUT_VARIANTS = 1 / 7
+USUAL = {"pitch": (25, 76), "rate": (140, 211)}  # from, to below; words a minute
+MANNERS = {
+    "slow": {"rate": (80, 120)}, "fast": {"rate": (230, 290)},
+    "low": {"pitch": (5, 20)}, "high": {"pitch": (80, 96)},
+}  # fmt: skip
 
 
 def say(text: str, voice: str) -> Utterance:
@@ -37,18 +42,22 @@ def ask(
     """A text in the voice of a user drawn at random.
 
     Args:
-      kind: 'seen' in training, or a 'voice' or an 'accent' never heard.
+      kind: 'seen' in training, or a 'voice' or an 'accent' never heard; or a seen
+        voice of one accent, by its name, or in one of the `MANNERS`.
       language: other than English, which then is the accent.
     """
     held_out, known = _variants()
     accents = HELD_OUT_ACCENTS if kind == "accent" else ACCENTS
+    if kind in (*ACCENTS, *HELD_OUT_ACCENTS):
+        accents = (kind,)
+    ranges = {**USUAL, **MANNERS.get(kind, {})}
     names = held_out if kind == "voice" else known
     return Utterance(
         text,
         language=language or accents[rng.integers(len(accents))],
         variant=names[rng.integers(len(names))],
-        pitch=int(rng.integers(25, 76)),
-        rate=int(rng.integers(140, 211)),
+        pitch=int(rng.integers(*ranges["pitch"])),
+        rate=int(rng.integers(*ranges["rate"])),
     )
 
 
