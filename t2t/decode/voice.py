@@ -58,19 +58,23 @@ class Conversation:
         Raises:
           DecodeError: when the session is full.
         """
-        while len(self.slots.main) - self._pushed > AT_ONCE[-1]:
+        while self.behind > AT_ONCE[-1]:
             self._push(AT_ONCE[-1], None)
-        count = len(self.slots.main) - self._pushed
-        return self._push(count, line)
+        return self._push(self.behind, line)
 
     @property
     def room(self) -> int:
         """Slots that are free."""
         return self.total - self._used
 
+    @property
+    def behind(self) -> int:
+        """Slots that are new."""
+        return len(self.slots.main) - self._pushed
+
     def mark(self) -> tuple[int, int]:
         """Where the conversation stands, for `cut`."""
-        if len(self.slots.main) > self._pushed:
+        if self.behind:
             self.push()
         return self._pushed, self._used
 
