@@ -17,7 +17,7 @@ from t2t.decode.decoder import DecodeError, Decoder
 from t2t.decode.fields import RequestError
 from t2t.decode.options import DecodeOptions
 from t2t.decode.requests import Request
-from t2t.media.messages import Coded, Message, Picture, Text, kind_of
+from t2t.media.messages import RATE, Coded, Message, Picture, Text, kind_of
 
 FRAMES = 5  # of sound that are decoded together while it is streamed: 200 ms
 LOST = "\N{REPLACEMENT CHARACTER}"  # at the end: of a character half written
@@ -132,9 +132,16 @@ class ChatAnswerer:
                 numbers=[0],
             )  # fmt: skip
         assert group is not None
-        group.step()
+        group.finish()
+        for part in self._parts(group):
+            self.chat.decoded(part)
         session = self.voice_session()
         session.rehearse()
+        session.turn_detection = False
+        session.feed(np.zeros(RATE, np.float32))
+        session.commit()
+        for _ in session.respond():
+            pass
 
     def answer(self, request: Request) -> Writing:
         """See `Answerer`."""
