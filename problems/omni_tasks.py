@@ -180,6 +180,20 @@ class OmniTasks(Problem):
             for messages in conversations
         ]
 
+    def heard(self, messages: Sequence[Message]) -> list[Message]:
+        """Messages with all speech synthesised."""
+        samples = iter(self._heard([messages]))
+        return [
+            dataclasses.replace(
+                message,
+                parts=tuple(
+                    Sound(next(samples)) if isinstance(part, HEARD) else part
+                    for part in message.parts
+                ),
+            )
+            for message in messages
+        ]
+
     def _heard(self, conversations: Sequence[Sequence[Message]]) -> list[np.ndarray]:
         """The samples of all sounds; users' speech with silence before and after."""
         heard = [

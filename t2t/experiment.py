@@ -41,7 +41,7 @@ from t2t.run import build, checkpoints
 from t2t.run.checkpoints import Checkpoints
 from t2t.run.folder import RunFolder, create, open_run
 from t2t.run.log import MetricsLog
-from t2t.run.problems import make_problem
+from t2t.run.problems import make_examination, make_problem
 from t2t.run.report import write_report
 from t2t.training import devices, loop, memory
 from t2t.training.step import Step, StepOptions
@@ -434,12 +434,7 @@ def examine(
       ValueError: when the run cannot sit it.
     """
     folder, _ = open_run(output_dir)
-    config = Config(knobs={"problem": examination})
-    if questions is not None:
-        config.bindings[examination, "questions"] = questions
-    problem = make_problem(config)
-    if not hasattr(problem, "examine"):
-        raise ValueError(f"{examination} is no examination: try omni_matrix")
+    problem = make_examination(examination, questions)
     chat = Chat.from_run(output_dir, checkpoint_path=checkpoint_path)
     data = Path(data_dir or folder.describe().get("data_dir") or ".")
     scores = []

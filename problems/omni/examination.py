@@ -99,12 +99,21 @@ class Examination:
         speech.load(data_dir)
         judge = Judge(chat, speech, judges.PictureJudge(digits))
         for cell in cells or self.CELLS:
-            rng = np.random.default_rng([9, *cell.name.encode()])
-            world = tasks.World(rng, digits, TEST, unseen=True, voices=cell.voices)
-            task = self.TASKS[cell.task][0]
-            yield judge(cell, [task(world) for _ in range(self.questions)])
+            yield judge(cell, self._turns(cell, digits))
         if self.GROUPS and not cells:
             yield disparity([judge.items[name] for name in self.GROUPS])
+
+    def turns(self, *, tmp_dir: Path) -> Iterator[tuple[Cell, tasks.Turn]]:
+        """The first question of each cell, and its right answer."""
+        digits = pictures.Digits(tmp_dir)
+        for cell in self.CELLS:
+            yield cell, self._turns(cell, digits)[0]
+
+    def _turns(self, cell: Cell, digits: pictures.Digits) -> list[tasks.Turn]:
+        rng = np.random.default_rng([9, *cell.name.encode()])
+        world = tasks.World(rng, digits, TEST, unseen=True, voices=cell.voices)
+        task = self.TASKS[cell.task][0]
+        return [task(world) for _ in range(self.questions)]
 
     def row(self, score: Score) -> str:
         """A line of the printed matrix."""

@@ -80,10 +80,10 @@ class Command:
             return self._fail(self._unknown(error.flagname))
         except flags.Error as error:
             return self._fail(str(error).strip().splitlines()[0])
-        if self.values["help"].value:
-            print(self.help())
-            return 0
         try:
+            if self.values["help"].value:
+                print(self.help(), flush=True)
+                return 0
             return main(self.values, words) or 0
         except KeyboardInterrupt:
             print(f"{self.name}: stopped", file=sys.stderr)

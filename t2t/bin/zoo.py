@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from t2t import registry
-from t2t.bin.command import Command, UsageError, add_usr_dir
+from t2t.bin.command import Command, UsageError, add_usr_dir, load_tensorflow
 
 KINDS = ("problem", "model", "hparams_set")
 ACTIONS = ("list", "show", "card")
@@ -17,12 +17,16 @@ command = Command(
     [
         "t2t-zoo list [problems|models|hparams_sets]",
         "t2t-zoo show NAME [--examples]",
-        "t2t-zoo card RUN",
+        "t2t-zoo card --output_dir=RUN [--before=RUN_BEFORE_SAFETY]",
     ],
 )
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
 command.boolean("examples", False, "with show PROBLEM: three decoded examples")
 command.string("data_dir", None, "with --examples: real ones from these shards")
+command.string("output_dir", None, "with card: the omni run")
+command.string("before", None, "with card: the run before its safety fine-tuning")
+command.string("card_dir", None, "with card: where to write; OUTPUT_DIR/card")
+command.integer("questions", 200, "with card: of each cell of an examination")
 
 
 def main() -> None:
@@ -41,12 +45,14 @@ def _main(values: Any, words: list[str]) -> int | None:
         )
     if action == "list":
         return list_zoo(*names)
+    if action == "card" and not names and values["output_dir"].value:
+        names = [values["output_dir"].value]
     if len(names) != 1:
         raise UsageError(
             f"{action} takes one name, not {len(names)}: t2t-zoo {action} NAME"
         )
     if action == "card":
-        return card(names[0])
+        return card(values, names[0])
     show(names[0])
     if values["examples"].value:
         show_examples(names[0], values["data_dir"].value)
@@ -208,14 +214,29 @@ def _show_spaces(problem: Any) -> None:
         print(f"    {name:12} {shown}")
 
 
-def card(run: str) -> int:
-    """A system card is the omni model's; other runs have their report."""
+def card(values: Any, run: str) -> int:
+    """Measures an omni run and writes its system card; other runs have their report."""
     from t2t.run.folder import open_run
 
-    folder, _ = open_run(run)
-    raise UsageError(
-        f"a card is made for an omni model; what this run is stands in {folder.report}"
+    flags = {name: values[name].value for name in values}
+    folder, config = open_run(run)
+    if config.knob("model") != "omni":
+        raise UsageError(
+            "a card is made for an omni model; what this run is stands in "
+            f"{folder.report}"
+        )
+    load_tensorflow()
+    from t2t.card.write import write_card
+
+    path = write_card(
+        run,
+        flags["card_dir"] or folder.path / "card",
+        before=flags["before"],
+        data_dir=flags["data_dir"],
+        questions=flags["questions"],
     )
+    print(path)
+    return 0
 
 
 if __name__ == "__main__":

@@ -42,6 +42,24 @@ def make_problem(config: Config) -> Any:
     return problem
 
 
+def make_examination(name: str, questions: int | None = None) -> Any:
+    """A problem that is an examination: it has `examine`.
+
+    Args:
+      questions: of each cell; its own number by default.
+
+    Raises:
+      UnknownName, ValueError: for what is none.
+    """
+    config = Config(knobs={"problem": name})
+    if questions is not None:
+        config.bindings[name, "questions"] = questions
+    problem = make_problem(config)
+    if not hasattr(problem, "examine"):
+        raise ValueError(f"{name} is no examination: try omni_matrix")
+    return problem
+
+
 def generate_data(
     config: Config,
     *,

@@ -1,0 +1,142 @@
+"""What a card says, measured: a dictionary that is written as it is as card.json.
+
+The same run, data and number of questions give the same dictionary, but for `timing`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from t2t.card.facts import LATENCY, LIMITATIONS, PREPAREDNESS, PUBLISHED, overall
+from t2t.data.shards import sha256
+from t2t.decode.chat import Chat
+from t2t.run import checkpoints
+from t2t.run.folder import RunFolder, open_run
+from t2t.run.log import read_records
+from t2t.run.problems import make_examination
+
+SCHEMA = 1
+Say = Callable[[str], None]
+
+
+def gather(
+    run: str | Path,
+    *,
+    before: str | Path | None,
+    data_dir: Path,
+    questions: int,
+    say: Say,
+) -> dict[str, Any]:
+    """The whole card.
+
+    Args:
+      before: the run before its safety fine-tuning, to compare with.
+      data_dir: holds the data's manifests and the judge of speech.
+      questions: of each cell of an examination.
+      say: is told what is being measured.
+
+    Raises:
+      RunError, CheckpointError, DecodeError, FileNotFoundError: in one line each.
+    """
+    begin = time.monotonic()
+    folder, config = open_run(run)
+    chat = Chat.from_run(run)
+    earlier = Chat.from_run(before) if before else None
+
+    def rows(name: str, of: Chat) -> list[dict[str, Any]]:
+        return list(_examined(of, name, data_dir, questions, say))
+
+    safety = rows("omni_safety", chat)
+    if earlier is not None:
+        for row, old in zip(safety, rows("omni_safety", earlier), strict=True):
+            row["before"] = old["value"]
+    return {
+        "schema": SCHEMA,
+        "model": _model(folder, config),
+        "data": _data(data_dir),
+        "matrix": rows("omni_matrix", chat),
+        "safety": safety,
+        "listening": rows("omni_listening", chat),
+        "preparedness": _preparedness(),
+        "limitations": list(LIMITATIONS),
+        "timing": _timing(folder, time.monotonic() - begin),
+    }
+
+
+def _examined(
+    chat: Chat, name: str, data_dir: Path, questions: int, say: Say
+) -> Iterator[dict[str, Any]]:
+    """The scores of an examination, each beside the published figure."""
+    problem = make_examination(name, questions)
+    for score in problem.examine(chat, data_dir=data_dir, tmp_dir=data_dir / "tmp"):
+        say(problem.row(score))
+        row = {"name": score.cell.name, **problem.record(score)}
+        published = PUBLISHED.get(score.cell.name)
+        row["published"] = dataclasses.asdict(published) if published else None
+        yield {key: value for key, value in row.items() if key != "cell"} | {
+            "score": score.cell.score,
+            "goal": score.cell.goal,
+        }
+
+
+def _model(folder: RunFolder, config: Any) -> dict[str, Any]:
+    path = checkpoints.resolve(folder.path)
+    last = [r for r in read_records(folder.metrics) if r["split"] == "train"][-1]
+    return {
+        "problem": config.knob("problem"),
+        "model": config.knob("model"),
+        "checkpoint": {"name": path.name, "sha256": sha256(path)},
+        "steps": last["step"],
+        "tokenizers": {
+            p.name: sha256(p) for p in sorted(folder.vocabularies.iterdir())
+        },
+        "training": {
+            "seconds": last["seconds"],
+            "memory_gb": last["memory_gb"],
+            "cpu_seconds": last.get("cpu_seconds"),
+        },
+    }
+
+
+def _data(data_dir: Path) -> list[dict[str, Any]]:
+    """What the data's manifests say."""
+    found = []
+    for path in sorted(data_dir.glob("*.manifest.json")):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found.append(
+            {
+                "problem": manifest["problem"],
+                "version": manifest["version"],
+                "seed": manifest["seed"],
+                "examples": {
+                    split: entry["examples"]
+                    for split, entry in manifest["splits"].items()
+                },
+                "manifest_sha256": sha256(path),
+            }
+        )
+    return found
+
+
+def _preparedness() -> dict[str, Any]:
+    rows = [dataclasses.asdict(category) for category in PREPAREDNESS]
+    return {
+        "categories": rows,
+        "overall": overall([row["ours"] for row in rows]),
+        "rule": "the most of all categories; deployed only at medium or below",
+    }
+
+
+def _timing(folder: RunFolder, seconds: float) -> dict[str, Any]:
+    """How long the card took, and what scripts/bench_voice left in the run's folder."""
+    voice = folder.path / "voice.json"
+    return {
+        "card_seconds": round(seconds, 1),
+        "voice": json.loads(voice.read_text()) if voice.is_file() else None,
+        "published": dataclasses.asdict(LATENCY),
+    }

@@ -1,0 +1,196 @@
+"""A card as Markdown, and as one page of HTML with everything in it."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from t2t.card.facts import PAPER
+from t2t.card.samples import Shown
+
+Table = tuple[list[str], list[list[str]]]  # heads, rows
+Samples = list[list[tuple[str, list[Shown]]]]
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1120px; margin: 2em auto;
+       padding: 0 1em; color: #1a202c; background: #fff }
+table { border-collapse: collapse; width: 100%; margin: 1em 0 }
+td, th { border-bottom: 1px solid #e2e8f0; padding: .3em .6em; text-align: left;
+         vertical-align: top }
+img { image-rendering: pixelated; height: 96px; background: #000 }
+audio { height: 32px; vertical-align: middle }
+"""
+
+
+def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
+    """(title, what it is about, its table) of each."""
+    model, timing = card["model"], card["timing"]
+    facts = [
+        ["problem and model", f"{model['problem']}, {model['model']}"],
+        ["training steps", str(model["steps"])],
+        [
+            "training time",
+            f"{model['training']['seconds'] / 60:.0f} minutes, "
+            f"{model['training']['memory_gb']:.1f} GB",
+        ],
+        ["checkpoint", f"{model['checkpoint']['sha256'][:16]}…"],
+        *([name, f"{digest[:16]}…"] for name, digest in model["tokenizers"].items()),
+    ]
+    data = [
+        [d["problem"], ", ".join(f"{s} {n:,}" for s, n in d["examples"].items()),
+         str(d["seed"]), f"{d['manifest_sha256'][:16]}…"]
+        for d in card["data"]
+    ]  # fmt: skip
+    return [
+        ("The model", "", (["", ""], facts)),
+        (
+            "What it was trained on",
+            "Made here, from seeds: the same commands make the same bytes.",
+            (["problem", "examples", "seed", "manifest, SHA-256"], data),
+        ),
+        (
+            "What goes in and what comes out",
+            "On strings, voices and handwriting that no training had. Judges are our "
+            "own; beside each score, what they make of the right answers.",
+            _scores(card["matrix"]),
+        ),
+        (
+            "Safety",
+            "The share of answers that are as they should be; before: without the "
+            f"safety fine-tuning. GPT-4o's figures are of {PAPER}.",
+            _safety(card["safety"]),
+        ),
+        (
+            "Whom it hears worse, and where",
+            "Word error rates of sentences written down.",
+            _scores(card["listening"]),
+        ),
+        ("How soon a voice is answered", "", _latency(timing)),
+        (
+            "Preparedness",
+            f"Overall: {card['preparedness']['overall']} "
+            f"({card['preparedness']['rule']}).",
+            (
+                ["category", "GPT-4o", "its evidence", "this run", "why"],
+                [
+                    [c["name"], c["theirs"], c["evidence"], c["ours"], c["why"]]
+                    for c in card["preparedness"]["categories"]
+                ],
+            ),
+        ),
+        ("Limitations", "", ([""], [[text] for text in card["limitations"]])),
+    ]
+
+
+def _scores(rows: Sequence[dict[str, Any]]) -> Table:
+    heads = ["", "N", "score", "95 %", "goal", "judge"]
+    return heads, [
+        [
+            row["name"], str(row["count"]), _value(row), _interval(row), _goal(row),
+            _judge(row),
+        ]
+        for row in rows
+    ]  # fmt: skip
+
+
+def _safety(rows: Sequence[dict[str, Any]]) -> Table:
+    heads = ["", "N", "before", "score", "95 %", "GPT-4o"]
+    return heads, [
+        [
+            row["name"], str(row["count"]),
+            f"{row['before']:.3f}" if "before" in row else "not measured",
+            _value(row), _interval(row),
+            (row["published"] or {}).get("figure", ""),
+        ]
+        for row in rows
+    ]  # fmt: skip
+
+
+def _value(row: dict[str, Any]) -> str:
+    return f"{'WER ' if row['score'] == 'errors' else ''}{row['value']:.3f}"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{row['low']:.3f} to {row['high']:.3f}"
+
+
+def _goal(row: dict[str, Any]) -> str:
+    if row["goal"] is None:
+        return ""
+    sign = "≤" if row["score"] == "errors" else "≥"
+    return f"{sign} {row['goal']:.2f}: {'met' if row['met'] else 'missed'}"
+
+
+def _judge(row: dict[str, Any]) -> str:
+    if row["raw"] is None:
+        return row["judge"]
+    return f"{row['judge']}: {row['raw']:.3f} raw, {row['coded']:.3f} coded"
+
+
+def _latency(timing: dict[str, Any]) -> Table:
+    rows = [["GPT-4o", timing["published"]["figure"], ""]]
+    for name, marks in (timing["voice"] or {}).get("wire", {}).items():
+        if isinstance(marks, dict):
+            rows.append([name, f"{marks['p50']:.0f} ms", f"{marks['p95']:.0f} ms"])
+    if len(rows) == 1:
+        rows.append(["this run", "not measured: scripts/bench_voice --json", ""])
+    return ["", "half within", "95 % within"], rows
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The card without its sounds and pictures."""
+    parts = ["# System card\n"]
+    for title, about, (heads, rows) in sections(card):
+        parts.append(f"## {title}\n")
+        if about:
+            parts.append(about + "\n")
+        lines = [heads, ["---"] * len(heads), *rows]
+        table = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in lines]
+        parts.append("\n".join(table) + "\n")
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def page(card: dict[str, Any], samples: Samples) -> str:
+    """One page that holds everything, pictures to see and sounds to play."""
+    parts = ["<h1>System card</h1>"]
+    for title, about, (heads, rows) in sections(card):
+        parts.append(f"<h2>{html.escape(title)}</h2>")
+        parts.append(f"<p>{html.escape(about)}</p>" if about else "")
+        parts.append(_table(heads, rows))
+    parts.append("<h2>Conversations</h2>")
+    parts += [_conversation(one) for one in samples]
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>System card"
+        f"</title><style>{STYLE}</style>{''.join(parts)}</html>\n"
+    )
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    def line(cells: list[str], tag: str) -> str:
+        shown = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+        return f"<tr>{shown}</tr>"
+
+    return f"<table>{line(heads, 'th')}{''.join(line(r, 'td') for r in rows)}</table>"
+
+
+def _conversation(messages: list[tuple[str, list[Shown]]]) -> str:
+    rows = "".join(
+        f"<tr><th>{role}</th><td>{' '.join(map(_shown, parts))}</td></tr>"
+        for role, parts in messages
+    )
+    return f"<table>{rows}</table>"
+
+
+def _shown(part: Shown) -> str:
+    if not part.data:
+        return html.escape(part.text)
+    source = f"data:{part.kind};base64,{base64.b64encode(part.data).decode()}"
+    if part.kind.startswith("audio"):
+        return f"<audio controls src='{source}'></audio>"
+    return f"<img alt='{part.name}' src='{source}'>"
