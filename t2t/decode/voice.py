@@ -242,8 +242,22 @@ class VoiceSession:
     def interrupt(self, played: float) -> None:
         """The user heard `played` seconds of the answer: the rest is forgotten.
 
-        Its words stay written, since they came first.
+        Its words stay written, since they came first. What the user has begun to say
+        meanwhile comes after.
         """
+        said = self._heard
+        if said is not None:
+            self.conversation.cut(self._turn)
+        self._forget(played)
+        if said is not None:
+            self._open_sound()
+            self._heard = said
+            for number in range(len(said)):
+                self._add_row(number)
+            self.conversation.push()
+
+    def _forget(self, played: float) -> None:
+        """What of the answer comes after so many seconds of it."""
         slots, mark = self.conversation.slots, self.engine.layout.vocabulary.mark
         frames = round(played * RATE / self.codec.frame)
         frames += 1 + max(self.engine.layout.delays)  # whose last books come later
@@ -321,13 +335,16 @@ class VoiceSession:
         return events
 
     def _begin_turn(self) -> None:
-        slots, layout = self.conversation.slots, self.engine.layout
         if self.conversation.room < TURN:
             self.conversation.cut((0, 0))
+        self._open_sound()
+        self._heard, self._past = [], self.codec.begin_hearing
+
+    def _open_sound(self) -> None:
+        slots, layout = self.conversation.slots, self.engine.layout
         self._turn = self.conversation.mark()
         layout.open(slots, Message("user", ()))
         slots.add(layout.vocabulary.mark("<sound>"), learned=0)
-        self._heard, self._past = [], self.codec.begin_hearing
 
     def _hear(self, frame: np.ndarray) -> float:
         """Pushes a frame; the network's chance that the sound ends after it."""

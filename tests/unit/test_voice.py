@@ -112,6 +112,30 @@ def test_what_was_not_heard_of_an_answer_is_forgotten(
     _as_pushed_anew(chat, session)
 
 
+def test_who_interrupts_is_heard_after_what_was_heard(
+    chat: Chat, session: VoiceSession
+) -> None:
+    """The same slots, whether the answer is cut before or after speech is noticed."""
+    other = chat.voice_session(voice="tenor", turn_detection=False, options=OPTIONS)
+    for one, early in ((session, True), (other, False)):
+        _say(one, _speech(5))
+        for _, chunk in zip(range(4), one.respond(), strict=False):
+            assert isinstance(chunk, Chunk)
+        if early:
+            one.interrupt(FRAME / 16_000)
+        one.feed(_speech(3, seed=2))
+        if not early:
+            one.interrupt(FRAME / 16_000)
+        one.feed(_speech(2, seed=3))
+        one.commit()
+        one.conversation.mark()
+    first, second = (s.conversation.slots.arrays() for s in (session, other))
+    for name, array in first.items():
+        if name != "learned":
+            np.testing.assert_array_equal(array, second[name], err_msg=name)
+    _as_pushed_anew(chat, other)
+
+
 def _as_pushed_anew(chat: Chat, session: VoiceSession) -> None:
     """What the caches hold is what the slots say."""
     conversation = session.conversation
