@@ -31,10 +31,11 @@ EXTRAS = {
     "atari": ["ale-py>=0.12", "gymnasium>=1.2"],
     # Compressed columns, and pictures of them, in the replay service.
     "replay": ["lz4>=4", "zstandard>=0.22", "pillow>=10"],
-    # Speech, pictures and their judges, and files of sound, pictures and films;
+    # Speech, pictures and their judges, files of sound, pictures and films, signed;
     # espeak-ng, libsndfile and FFmpeg come with their wheels.
     "omni": [
         "av>=14",
+        "cryptography>=42",
         "espeakng-loader>=0.2.4",
         "pillow>=10",
         "scikit-learn>=1.4",
