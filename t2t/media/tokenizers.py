@@ -218,6 +218,17 @@ class SoundTokenizer(Tokenizer):
         whole = np.concatenate([np.asarray(samples)[0], tail])
         return np.clip(whole[len(tail) :], -1.0, 1.0)
 
+    def echo(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What is left of sounds of one length, whole frames, after coding."""
+        found: list[np.ndarray] = []
+        for start in range(0, len(sounds), ROWS):
+            part = np.stack(sounds[start : start + ROWS]).astype(np.float32)
+            samples, past = self.model.decode(self.model.encode(part)[0])
+            late = past["tail"].shape[1]
+            whole = np.concatenate([np.asarray(samples), np.asarray(past["tail"])], 1)
+            found.extend(np.clip(whole[:, late:], -1.0, 1.0))
+        return found
+
 
 class PictureTokenizer(Tokenizer):
     """uint8 pictures [H, W, 3] to codes int [h, w] and back."""
