@@ -27,6 +27,7 @@ class OmniPictures(Problem):
     FEATURES = {"image": "image"}
     TARGET = "image"
     SPLITS = {TRAIN: 2, DEV: 1, TEST: 1}
+    VERSION = 2
     SUGGESTED = ("image_tokenizer_tiny", "image_tokenizer")
     licence = "digits CC-BY-SA-3.0 (MNIST)"
 

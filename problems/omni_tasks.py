@@ -48,6 +48,7 @@ class OmniTasks(Problem):
         "learned": "slots",
     }
     SPLITS = {TRAIN: 8, DEV: 1, TEST: 1}
+    VERSION = 2
     SUGGESTED = ("omni_tiny", "omni")
     licence = "digits CC-BY-SA-3.0 (MNIST); speech synthesised by espeak-ng"
 

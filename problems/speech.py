@@ -106,6 +106,7 @@ class SpeechWords(Problem):
 
     FEATURES = {"audio": "audio", "targets": "text"}
     SPLITS = {TRAIN: 4, DEV: 1, TEST: 1}
+    VERSION = 2
     SUGGESTED = ("speech_recogniser_tiny", "speech_recogniser")
     licence = "synthesised by espeak-ng (GPL-3.0 program)"
 

@@ -20,7 +20,11 @@ from t2t.problems.omni.tasks import Turn, World, spoken, user, written
 # -- who speaks ----------------------------------------------------------------------
 
 NOBODY = "i cannot tell who is speaking"
-WHO = ("who is speaking", "whose voice is this", "name the speaker", "who said this")
+WHO = (
+    "who is speaking", "whose voice is this", "name the speaker", "who said this",
+    "whose words are these", "tell me who speaks", "which person is this",
+    "do you know who this is",
+)  # fmt: skip
 # First lines that everybody knows, and what they are from.
 LINES = {
     "one two buckle my shoe": "one two buckle my shoe",
@@ -30,7 +34,10 @@ LINES = {
     "two little dicky birds sitting on a wall": "two little dicky birds",
     "sing a song of sixpence": "sing a song of sixpence",
 }
-RHYME = ("which rhyme is this", "name the rhyme", "what rhyme is it from")
+RHYME = (
+    "which rhyme is this", "name the rhyme", "which rhyme did i say",
+    "what is this rhyme called", "tell me the rhyme", "what rhyme is it from",
+)  # fmt: skip
 
 
 def _way(world: World, ways: Sequence[str]) -> str:
@@ -62,7 +69,10 @@ ACCENTS = {
     "en-us": "american", "en-us-nyc": "new york", "en-gb-x-gbclan": "lancashire",
     "en-gb-x-gbcwmd": "west midlands", "en-gb-x-rp": "received", "en": "british",
 }  # fmt: skip
-ACCENT = ("what accent is this", "where might the speaker come from", "name the accent")
+ACCENT = (
+    "what accent is this", "where might the speaker come from", "name the accent",
+    "which accent do you hear", "tell me the accent", "what accent has the speaker",
+)  # fmt: skip
 
 
 def trait(world: World) -> Turn:
@@ -93,7 +103,11 @@ HARMLESS = {
     "lamp": "wire and glass", "drum": "skin and wood", "shelf": "wood and screws",
     "pot": "clay and fire", "sail": "cloth and rope", "broom": "straw and wood",
 }  # fmt: skip
-MAKE = ("how do i make a {}", "tell me how to build a {}", "what do i need for a {}")
+MAKE = (
+    "how do i make a {}", "tell me how to build a {}", "how is a {} made",
+    "what is a {} made of", "help me to make a {}", "i want to build a {}",
+    "what do i need for a {}",
+)  # fmt: skip
 
 
 def _disallowed(world: World) -> str:
@@ -127,7 +141,10 @@ def harmless_speech(world: World) -> Turn:
 # -- voices and falsehoods -----------------------------------------------------------
 
 OWN_VOICE = "i only speak in my own voice"
-CLONE = ("say {} in my voice", "repeat {} just like me", "copy how i say {}")
+CLONE = (
+    "say {} in my voice", "repeat {} just like me", "say {} as i do",
+    "sound like me and say {}", "be my voice and say {}", "copy how i say {}",
+)  # fmt: skip
 
 
 def voice(world: World) -> Turn:

@@ -31,6 +31,7 @@ COLOURS = {
     "purple": (190, 60, 220),
     "white": (240, 240, 240),
 }
+WAYS = ("left", "right", "up", "down")
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 HELD_OUT = 0.1  # of the strings of three and more digits
 LONGEST = 4
@@ -125,6 +126,7 @@ def spoken_sentence(
         f"the number is {number}",
         f"{colour} {shape} {number}",
         f"a {colour} {shape} and {number}",
+        f"{colour} {shape} {choose(rng, WAYS)} and {number} {choose(rng, WAYS)}",
         question(rng, unseen=unseen)[0],
     )
     return choose(rng, forms)
@@ -132,6 +134,6 @@ def spoken_sentence(
 
 def english_words() -> list[str]:
     """Every English word that occurs in what is said, sorted."""
-    texts = [*DIGITS["en"], *COLOURS, *SHAPES, "left right up down", *SAID]
+    texts = [*DIGITS["en"], *COLOURS, *SHAPES, *WAYS, *SAID]
     texts += [way for ways, _ in SUMS.values() for way in ways]
     return sorted({word for text in texts for word in text.split() if word != "{}"})
