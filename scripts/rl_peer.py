@@ -56,7 +56,7 @@ def make(work: dict[str, Any]) -> Any:
             gamma=work["discount"],
         )  # fmt: skip
     environment = gymnasium.make(work["task"])
-    actions = environment.action_space.shape[0]
+    actions = environment.action_space.shape[0]  # type: ignore[index]
     options: dict[str, Any] = {}
     if work["way"] == "episodes":  # as many updates after each as it had frames
         options = {"train_freq": (1, "episode"), "gradient_steps": -1}

@@ -269,7 +269,7 @@ def _parts(problem: str, hparams_set: str, frames: int) -> tuple[dict[str, float
             number += 1
         before = actor.frames
         actor.environments.step = clock.wrap("environment", actor.environments.step)
-        actor.policy = clock.wrap("actor", actor.policy)
+        actor.policy = clock.wrap("actor", actor.policy)  # type: ignore[assignment]
         take = clock.wrap("replay", source.__next__)
         give = clock.wrap("replay", source.feedback)
         learn = clock.wrap("step", step)
