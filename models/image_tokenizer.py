@@ -114,8 +114,12 @@ class ImageTokenizer(keras.Model):
 
     def decode(self, codes: Any) -> Any:
         """Codes [B, h, w] -> uint8 [B, h·P, w·P, C]."""
-        seen = ops.sigmoid(self._write(self.quantiser.vectors(codes[..., None])))
+        seen = self.decode_vectors(self.quantiser.vectors(codes[..., None]))
         return ops.cast(ops.round(seen * 255.0), "uint8")
+
+    def decode_vectors(self, vectors: Any) -> Any:
+        """[B, h, w, size], which need not be any code's, -> pictures within 0 to 1."""
+        return ops.sigmoid(self._write(vectors))
 
     def _read(self, x: Any) -> Any:
         for part in self.reading:

@@ -153,7 +153,16 @@ class SpeechCodec(keras.Model):
         What is given lags by three hops (30 ms): they wait for windows to come. At
         the end another 480 samples lie in past['tail'].
         """
-        return self._write_some(self.quantiser.vectors(codes), past)
+        return self.decode_vectors(self.quantiser.vectors(codes), past)
+
+    def decode_vectors(self, vectors: Any, past: Any = None) -> tuple[Any, Any]:
+        """As `decode`, of vectors [B, T, size] that need not be any code's."""
+        heard, new = self._write(vectors, past)
+        tail = (spectrum.OVERLAP - 1) * HOP
+        if past is not None:
+            first = heard[:, :tail] + past["tail"]
+            heard = ops.concatenate([first, heard[:, tail:]], axis=1)
+        return heard[:, :-tail], {**new, "tail": heard[:, -tail:]}
 
     def _read(self, samples: Any, past: Any) -> tuple[Any, Any]:
         """[B, T·frame] -> features [B, T, size] to quantise."""
@@ -183,14 +192,6 @@ class SpeechCodec(keras.Model):
         scale = magnitude / ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-6)
         heard = spectrum.overlap_add((scale * real, scale * imaginary), hop=HOP)
         return heard, {"decoder": decoder, "wave": wave}
-
-    def _write_some(self, vectors: Any, past: Any) -> tuple[Any, Any]:
-        heard, new = self._write(vectors, past)
-        tail = (spectrum.OVERLAP - 1) * HOP
-        if past is not None:
-            first = heard[:, :tail] + past["tail"]
-            heard = ops.concatenate([first, heard[:, tail:]], axis=1)
-        return heard[:, :-tail], {**new, "tail": heard[:, -tail:]}
 
 
 def _spectrum(samples: Any, hop: int) -> tuple[Any, Any]:

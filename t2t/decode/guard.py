@@ -222,12 +222,13 @@ def table(
     over = evidence >= threshold
     blocked, first = over.any(axis=1), over.argmax(axis=1)
     seconds = (first + 1) * frame / RATE
-    deviates = np.array([trial.deviates for trial in given])
+    deviates = np.array([trial.deviates for trial in given], bool)
     groups = dict.fromkeys(g for trial in given for g in trial.groups)
     rows = []
     for group in groups:
-        of = np.array([group in trial.groups for trial in given])
-        wrong, right = of & deviates, of & ~deviates
+        of = np.array([group in trial.groups for trial in given], bool)
+        wrong = np.logical_and(of, deviates)
+        right = np.logical_and(of, ~deviates)
         caught = wrong & blocked
         rows.append(
             Rates(

@@ -56,6 +56,16 @@ class FiniteScalar(keras.layers.Layer):
         values = (ops.cast(digits, "float32") - width) / width
         return ops.reshape(values, (*codes.shape[:-1], self.size))
 
+    def nearest(self, vectors: Any) -> Any:
+        """Vectors [..., size] as the codes int [..., K] that lie nearest."""
+        groups = ops.reshape(
+            vectors, (*vectors.shape[:-1], self.books, len(self.levels))
+        )
+        levels = ops.convert_to_tensor(self.levels, "float32")
+        width = ops.floor(levels / 2.0)
+        digits = ops.clip(ops.round(groups * width + width), 0.0, levels - 1.0)
+        return ops.sum(ops.cast(digits, "int32") * self._bases(), axis=-1)
+
     def _bases(self) -> Any:
         bases = [math.prod(self.levels[:i]) for i in range(len(self.levels))]
         return ops.convert_to_tensor(bases, "int32")
