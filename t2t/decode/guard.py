@@ -219,8 +219,8 @@ def table(
       evidence: [B, T], see `paths`.
       frame: samples.
     """
-    over = evidence >= threshold
-    blocked, first = over.any(axis=1), over.argmax(axis=1)
+    over = np.greater_equal(evidence, threshold)
+    blocked, first = np.any(over, axis=1), np.argmax(over, axis=1)
     seconds = (first + 1) * frame / RATE
     deviates = np.array([trial.deviates for trial in given], bool)
     groups = dict.fromkeys(g for trial in given for g in trial.groups)
@@ -235,8 +235,8 @@ def table(
                 group,
                 int(wrong.sum()),
                 int(right.sum()),
-                float(blocked[wrong].mean()) if wrong.any() else float("nan"),
-                float(blocked[right].mean()) if right.any() else float("nan"),
+                float(np.mean(blocked[wrong])) if wrong.any() else float("nan"),
+                float(np.mean(blocked[right])) if right.any() else float("nan"),
                 float(np.median(seconds[caught])) if caught.any() else float("nan"),
             )
         )
