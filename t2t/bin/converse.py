@@ -213,7 +213,7 @@ def talk(answerer: Any, folder: Path, drawn: dict[str, Any]) -> None:
       folder: for what is spoken and drawn.
       drawn: as `options` gives it.
     """
-    from t2t.decode.chat import ChatOptions
+    from t2t.decode.engine import ChatOptions
     from t2t.decode.fields import RequestError
     from t2t.decode.requests import Request
     from t2t.media.limits import MediaError

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from t2t.decode.chat import LENGTHS, Chat, ChatOptions, Group
+from t2t.decode.chat import LENGTHS, Chat, Group
 from t2t.decode.decoder import DecodeError, Decoder
+from t2t.decode.engine import ChatOptions
 from t2t.decode.fields import RequestError
 from t2t.decode.options import DecodeOptions
 from t2t.decode.requests import Request
-from t2t.media.messages import RATE, Coded, Message, Picture, Text, kind_of
+from t2t.media.messages import Coded, Message, Picture, Text, kind_of
 
-FRAMES = 5  # of sound that are decoded together while it is streamed: 200 ms
 LOST = "\N{REPLACEMENT CHARACTER}"  # at the end: of a character half written
 
 
@@ -135,13 +135,7 @@ class ChatAnswerer:
         group.finish()
         for part in self._parts(group):
             self.chat.decoded(part)
-        session = self.voice_session()
-        session.rehearse()
-        session.turn_detection = False
-        session.feed(np.zeros(RATE, np.float32))
-        session.commit()
-        for _ in session.respond():
-            pass
+        self.voice_session().rehearse()
 
     def answer(self, request: Request) -> Writing:
         """See `Answerer`."""
@@ -231,31 +225,23 @@ class _Speech:
     """Samples of frames as these are written."""
 
     def __init__(self, chat: Chat) -> None:
-        self.chat, self.done, self.past = chat, 0, None
-        self.ended = False
+        self.codec, self.done, self.ended = chat.codec, 0, False
+        self.past = self.codec.begin_saying
 
     def more(self, parts: list[Any], done: bool) -> np.ndarray | None:
-        """float32 [n] of frames that are new; None for none yet."""
+        """float32 [n] of frames that are new; None for none."""
         sounds = [p for p in parts if isinstance(p, Coded) and p.kind == "sound"]
         if not sounds or self.ended:
             return None
-        codes = sounds[0].codes[self.done :]
+        heard = []
+        for codes in sounds[0].codes[self.done :]:
+            samples, self.past = self.codec.say(codes, self.past)
+            heard.append(samples)
+        self.done = len(sounds[0].codes)
         self.ended = done or parts[-1] is not sounds[0]
-        if len(codes) < FRAMES and not self.ended:
-            return None
-        self.done += len(codes)
-        heard = [self._decode(codes)] if len(codes) else []
-        if self.ended and self.past is not None:
-            heard.append(np.asarray(self.past["tail"])[0])
-        return np.clip(np.concatenate(heard), -1.0, 1.0) if heard else None
-
-    def _decode(self, codes: np.ndarray) -> np.ndarray:
-        model = self.chat.problem.sounds.model
-        samples, past = model.decode(codes[None].astype(np.int32), self.past)
-        first, self.past = self.past is None, past
-        # As when decoded at once: what comes before the first frame is left out.
-        before = np.asarray(past["tail"]).shape[1] if first else 0
-        return np.asarray(samples)[0, before:]
+        if self.ended and self.done:
+            heard.append(self.codec.rest(self.past))
+        return np.concatenate(heard) if heard else None
 
 
 class TextAnswerer:

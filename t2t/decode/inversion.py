@@ -95,9 +95,7 @@ class SoundInversion:
     ) -> np.ndarray:
         """Codes [B, WINDOW, K] of the frames from `start`, after a past."""
         model, frame, rows = self.model, self.model.frame, len(whole)
-        if (
-            past is None
-        ):  # of a sound that begins: silence, in the form of what is later
+        if past is None:  # a sound begins: silence, in the form of what is later
             past = model.decode(found[:, :1])[1]
             past = tf.nest.map_structure(tf.zeros_like, past)
         late = past["tail"].shape[1]

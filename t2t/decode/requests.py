@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from t2t.decode.chat import ChatOptions
+from t2t.decode.engine import ChatOptions
 from t2t.decode.fields import REQUIRED, Fields, RequestError, shown, written
 from t2t.decode.grammar import Limits as Lengths
 from t2t.decode.references import SIDE, References

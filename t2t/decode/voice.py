@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from t2t.decode.chat import ChatOptions, Engine, Line
+from t2t.decode.codec import Codec
 from t2t.decode.decoder import DecodeError
+from t2t.decode.engine import Cache, ChatOptions, Engine, Line
 from t2t.decode.turns import STARTED, STOPPED, TurnDetector, TurnOptions
 from t2t.features import EOS
 from t2t.media.layout import Slots
@@ -38,15 +38,12 @@ class Chunk:
 
 
 class Conversation:
-    """Slots, and those of them that the network's caches hold; it may be cut."""
+    """Slots, and how many of them have been pushed; it may be cut."""
 
-    def __init__(self, engine: Engine, *, slots: int = SLOTS) -> None:
-        self.engine, self.total = engine, slots
+    def __init__(self, engine: Engine) -> None:
         self.slots = Slots(engine.layout.books)
-        self.caches = engine.model.empty_caches(1, slots)
-        self._pushed, self._used = 0, 0  # slots; places in the caches, some empty
-        self._present = np.zeros((1, slots), bool)
-        self._none = np.zeros((1, engine.layout.vocabulary.size), bool)
+        self.cache = Cache(engine, rows=1, total=SLOTS)
+        self._pushed = 0
 
     def push(self, line: Line | None = None) -> tuple[int, np.ndarray, float]:
         """All slots that are new through the step.
@@ -65,7 +62,7 @@ class Conversation:
     @property
     def room(self) -> int:
         """Slots that are free."""
-        return self.total - self._used
+        return self.cache.total - self.cache.used
 
     @property
     def behind(self) -> int:
@@ -76,77 +73,24 @@ class Conversation:
         """Where the conversation stands, for `cut`."""
         if self.behind:
             self.push()
-        return self._pushed, self._used
+        return self._pushed, self.cache.used
 
     def cut(self, mark: tuple[int, int]) -> None:
         """Forgets all that came after a mark."""
-        self._pushed, self._used = mark
-        self._present[:, self._used :] = False
+        self._pushed, used = mark
+        self.cache.cut(used)
         self.slots.cut(self._pushed)
 
     def _push(self, count: int, line: Line | None) -> tuple[int, np.ndarray, float]:
         size = next(n for n in AT_ONCE if n >= count)
-        if self._used + size > self.total:
+        if size > self.room:
             raise DecodeError(
-                f"the session is full: {self.total} slots, 25 a second of speech"
+                f"the session is full: {SLOTS} slots, 25 a second of speech"
             )
         arrays = self.slots.arrays(self._pushed, self._pushed + count)
-        # Filled up on the left with what is never looked at.
-        left = size - count
-        self._present[:, self._used + left : self._used + size] = True
-        ids, codes, ends, self.caches = self.engine(
-            np.pad(arrays["targets"], (left, 0))[None],
-            np.pad(arrays["audio"], ((left, 0), (0, 0)))[None],
-            np.pad(arrays["places"], ((left, 0), (0, 0)))[None],
-            self.caches,
-            slot=self._used,
-            present=self._present,
-            allowed=self._none if line is None else line.allowed[None],
-            temperatures=np.array([line.temperatures if line else (0, 0)], np.float32),
-            seeds=np.array([line.seed() if line else 0], np.int32),
-            biases=_one_row(line.biases if line else None),
-        )
-        self._pushed, self._used = self._pushed + count, self._used + size
+        ids, codes, ends = self.cache.push([arrays], size, [line])
+        self._pushed += count
         return int(ids[0]), codes[0], float(ends[0])
-
-
-def _one_row(biases: tuple[np.ndarray, np.ndarray] | None) -> Any:
-    return None if biases is None else tuple(bias[None] for bias in biases)
-
-
-class Codec:
-    """A speech codec a frame at a time, both ways, compiled once a process.
-
-    Args:
-      model: `speech_codec`.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self.frame = model.frame
-        self._encode = tf.function(model.encode, jit_compile=True, autograph=False)
-        self._decode = tf.function(model.decode, jit_compile=True, autograph=False)
-        # The past of a sound's beginning is silence, in the form of what comes later.
-        _, heard = model.encode(tf.zeros((1, self.frame)))
-        _, said = model.decode(tf.zeros((1, 1, model.books), tf.int32))
-        self.begin_hearing = tf.nest.map_structure(tf.zeros_like, heard)
-        self.begin_saying = tf.nest.map_structure(tf.zeros_like, said)
-        self.late = int(said["tail"].shape[1])  # samples
-
-    def hear(self, samples: np.ndarray, past: Any) -> tuple[np.ndarray, Any]:
-        """A frame's samples -> (codes [K], the past of the next)."""
-        codes, past = self._encode(tf.constant(samples[None], tf.float32), past)
-        return codes.numpy()[0, 0], past
-
-    def say(self, codes: np.ndarray, past: Any) -> tuple[np.ndarray, Any]:
-        """Codes [K] -> (a frame's samples, 30 ms late; the past of the next)."""
-        samples, later = self._decode(tf.constant(codes[None, None], tf.int32), past)
-        # What stands before the sound's beginning is none of it.
-        first = self.late if past is self.begin_saying else 0
-        return np.clip(samples.numpy()[0, first:], -1.0, 1.0), later
-
-    def rest(self, past: Any) -> np.ndarray:
-        """The last 30 ms."""
-        return np.clip(past["tail"].numpy()[0], -1.0, 1.0)
 
 
 class VoiceSession:
@@ -188,17 +132,18 @@ class VoiceSession:
         self._frames: list[tuple[int, int]] = []  # marks before each, of the answer
 
     def rehearse(self) -> None:
-        """Compiles what a turn needs, by one that is forgotten at once."""
+        """Compiles what turns need, by one that is forgotten at once."""
         beginning = self.conversation.mark()
         self._begin_turn()
         self._hear(np.zeros(self.codec.frame, np.float32))
         self._end_turn()
-        next(self.respond(), None)
-        self.codec.say(
-            np.zeros(self.engine.layout.books, np.int32), self.codec.begin_saying
-        )
+        for _ in self.respond():
+            pass
+        for _ in range(AT_ONCE[-1]):
+            self.conversation.slots.add(EOS, learned=0)
+        self.conversation.push()
         self.conversation.cut(beginning)
-        self._answers, self._frames, self._due = 0, [], False
+        self._answers, self._frames = 0, []
 
     # -- what the user does ------------------------------------------------------------
 
@@ -355,16 +300,12 @@ class VoiceSession:
         return self.conversation.push()[2]
 
     def _add_row(self, number: int) -> None:
-        """The slot with a number in the sound that is open: books by their delays."""
+        """The slot with a number in the sound that is open."""
         assert self._heard is not None
-        delays, heard = self.engine.layout.delays, self._heard
-        row = [
-            heard[number - d][k] + 1 if 0 <= number - d < len(heard) else 0
-            for k, d in enumerate(delays)
-        ]
-        mark = self.engine.layout.vocabulary.mark("<audio>")
-        slots = self.conversation.slots
-        slots.add(mark, learned=0, audio=np.array(row, np.int32))
+        layout = self.engine.layout
+        row = layout.delayed_row(self._heard, number)
+        mark = layout.vocabulary.mark("<audio>")
+        self.conversation.slots.add(mark, learned=0, audio=row)
 
     def _end_turn(self) -> None:
         """What is left of the sound; it is pushed with the opening of the answer."""

@@ -247,10 +247,18 @@ class Layout:
     def delayed(self, codes: np.ndarray) -> np.ndarray:
         """Codes [T, K] as streams [T + longest delay, K]; 0 where there is none."""
         count = len(codes) + max(self.delays)
-        streams = np.zeros((count, self.books), np.int32)
-        for k, delay in enumerate(self.delays):
-            streams[delay : delay + len(codes), k] = codes[:, k] + 1
-        return streams
+        rows = [self.delayed_row(codes, number) for number in range(count)]
+        return np.array(rows, np.int32).reshape(count, self.books)
+
+    def delayed_row(
+        self, codes: Sequence[np.ndarray] | np.ndarray, n: int
+    ) -> np.ndarray:
+        """Row n of `delayed` [K], of the frames that there are so far."""
+        row = [
+            codes[n - d][k] + 1 if 0 <= n - d < len(codes) else 0
+            for k, d in enumerate(self.delays)
+        ]
+        return np.array(row, np.int32)
 
     def aligned(self, streams: np.ndarray) -> np.ndarray:
         """The inverse: streams [S, K] as codes [S - longest delay, K]."""

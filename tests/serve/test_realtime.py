@@ -305,7 +305,8 @@ def test_what_is_no_speech_is_heard_as_it_is(voice: Voice) -> None:
             audio = base64.b64encode(noise).decode()
             voice.connection.input_audio_buffer.append(audio=audio)
     voice.connection.input_audio_buffer.commit()
-    voice.until("input_audio_buffer.committed")
+    told = voice.until("input_audio_buffer.committed")
+    assert "error" not in [event.type for event in told]
 
 
 def test_there_are_so_many_places(served: Served) -> None:

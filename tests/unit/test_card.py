@@ -15,7 +15,7 @@ from t2t.problems.omni_safety import OmniSafety
 def _row(name: str, score: str = "exact", **more: Any) -> dict[str, Any]:
     row = {
         "name": name, "score": score, "count": 7, "value": 0.5, "low": 0.25,
-        "high": 0.75, "goal": None, "met": None, "judge": "", "raw": None,
+        "high": 0.75, "goal": None, "met": None, "note": "", "judge": "", "raw": None,
         "coded": None, "published": None,
     }  # fmt: skip
     return {**row, **more}

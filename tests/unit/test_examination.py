@@ -16,8 +16,8 @@ def test_the_worst_group_stands_out_or_not() -> None:
     same = [(rng.binomial(5, 0.1, size=60), words) for _ in range(6)]
     worse = [*same[:5], (rng.binomial(5, 0.4, size=60), words)]
     one, two = disparity(same), disparity(worse)
-    assert one.value < one.high and float(one.judge.split("p = ")[1]) > 0.05
-    assert two.value > two.high and float(two.judge.split("p = ")[1]) < 0.01
+    assert one.value < one.high and float(one.note.split("p = ")[1]) > 0.05
+    assert two.value > two.high and float(two.note.split("p = ")[1]) < 0.01
     assert two.met is False
 
 

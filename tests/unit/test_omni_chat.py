@@ -9,8 +9,9 @@ import kit
 import numpy as np
 import pytest
 
-from t2t.decode.chat import LENGTHS, Chat, ChatOptions, Engine, Group
+from t2t.decode.chat import LENGTHS, Chat, Group
 from t2t.decode.decoder import DecodeError
+from t2t.decode.engine import ChatOptions, Engine
 from t2t.decode.grammar import Limits
 from t2t.layers.blocks import BlockShape
 from t2t.media.messages import Coded, Message, Text

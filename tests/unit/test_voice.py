@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from test_omni_chat import _model, _problem
 
-from t2t.decode.chat import Chat, ChatOptions
+from t2t.decode.chat import Chat
 from t2t.decode.decoder import DecodeError
+from t2t.decode.engine import ChatOptions
 from t2t.decode.grammar import Limits
 from t2t.decode.turns import TurnDetector, TurnOptions
 from t2t.decode.voice import Chunk, Conversation, VoiceSession

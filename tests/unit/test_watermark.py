@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_omni_chat import _asked, _model, _problem
 
-from t2t.decode.chat import Chat, ChatOptions
+from t2t.decode.chat import Chat
+from t2t.decode.engine import ChatOptions
 from t2t.decode.grammar import Limits
 from t2t.decode.inversion import SoundInversion
 from t2t.decode.watermark import (
