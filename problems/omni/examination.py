@@ -45,13 +45,18 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A cell as measured; `low` and `high` bound its 95 % interval."""
+    """A cell as measured; `low` and `high` bound its 95 % interval.
+
+    judge, raw, coded: who scored, and what it makes of right answers, as they are and
+      after the tokenizer. note: what else there is to say.
+    """
 
     cell: Cell
     count: int
     value: float
     low: float
     high: float
+    note: str = ""
     judge: str = ""
     raw: float | None = None
     coded: float | None = None
@@ -123,9 +128,7 @@ class Examination:
         if s.cell.goal is not None:
             goal = f"{'≤' if errors else '≥'} {s.cell.goal:.2f}"
         met = {True: "met", False: "missed", None: ""}[s.met]
-        ceiling = ""
-        if s.judge:
-            ceiling = s.judge
+        ceiling = s.note
         if s.raw is not None:
             ceiling = f"{s.judge}: {s.raw:.3f} raw, {s.coded:.3f} coded"
         return (
@@ -249,7 +252,7 @@ def disparity(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> Score:
 
     Returns:
       A score whose interval is that of groups which do not differ: 95 % of gaps with
-      the answers dealt out at random; `judge` holds the permutation test's p.
+      the answers dealt out at random; its note holds the permutation test's p.
     """
     tops, bottoms = (np.concatenate(part) for part in zip(*groups, strict=True))
     ends = np.cumsum([len(top) for top, _ in groups])[:-1]
@@ -268,8 +271,8 @@ def disparity(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> Score:
     p = (1 + int((chance >= found).sum())) / (1 + DRAWS)
     low, high = np.quantile(chance, [0.025, 0.975])
     cell = Cell("worst accent - all", "", "errors", goal=0.05)
-    judge = f"by chance it lies in the interval; p = {p:.3f}"
-    return Score(cell, len(tops), found, float(low), float(high), judge=judge)
+    note = f"by chance it lies in the interval; p = {p:.3f}"
+    return Score(cell, len(tops), found, float(low), float(high), note=note)
 
 
 def refuses(answer: str) -> bool:

@@ -25,6 +25,7 @@ Say = Callable[[str], None]
 
 
 def gather(
+    chat: Chat,
     run: str | Path,
     *,
     before: str | Path | None,
@@ -35,6 +36,7 @@ def gather(
     """The whole card.
 
     Args:
+      chat: of the run.
       before: the run before its safety fine-tuning, to compare with.
       data_dir: holds the data's manifests and the judge of speech.
       questions: of each cell of an examination.
@@ -45,7 +47,6 @@ def gather(
     """
     begin = time.monotonic()
     folder, config = open_run(run)
-    chat = Chat.from_run(run)
     earlier = Chat.from_run(before) if before else None
 
     def rows(name: str, of: Chat) -> list[dict[str, Any]]:

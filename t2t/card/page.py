@@ -125,7 +125,7 @@ def _goal(row: dict[str, Any]) -> str:
 
 def _judge(row: dict[str, Any]) -> str:
     if row["raw"] is None:
-        return row["judge"]
+        return row["note"]
     return f"{row['judge']}: {row['raw']:.3f} raw, {row['coded']:.3f} coded"
 
 

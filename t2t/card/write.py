@@ -29,8 +29,9 @@ def write_card(
     """
     opened, _ = open_run(run)
     data = Path(data_dir or opened.describe().get("data_dir") or ".")
-    card = gather(run, before=before, data_dir=data, questions=questions, say=say)
-    shown = samples(Chat.from_run(run), data)
+    chat = Chat.from_run(run)
+    card = gather(chat, run, before=before, data_dir=data, questions=questions, say=say)
+    shown = samples(chat, data)
     target = Path(folder)
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
