@@ -17,11 +17,13 @@ EXTRAS = {
     "metrics": ["sacrebleu>=2.4"],
     "tensorboard": ["tensorboard>=2.19"],
     "images": ["scikit-learn>=1.4"],
-    # MuJoCo's and the classic tasks' simulators and pictures, and videos of them.
+    # MuJoCo's and the classic tasks' simulators and pictures (MuJoCo's wants imageio),
+    # and videos of them.
     "environments": [
         "gymnasium[classic-control,mujoco]>=1.2",
         "imageio>=2.34",
-        "imageio-ffmpeg>=0.5",
+        "av>=14",
+        "pillow>=10",
     ],
     # Procgen by EnvPool; it needs the system's Qt 5 (Debian: libqt5core5a libqt5gui5).
     "procgen": ["envpool==1.2.5", "gymnasium>=1.2"],

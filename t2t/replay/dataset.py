@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from t2t.replay.lines import Lines
 from t2t.replay.sampled import Sampled
-from t2t.replay.sampler import Lines, Sampler
+from t2t.replay.sampler import Sampler
 
 ALIGNMENT = 64
 # In the order in which a sample has them.

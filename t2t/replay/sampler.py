@@ -10,52 +10,15 @@ from __future__ import annotations
 import collections
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Protocol
 
 import numpy as np
 
 from t2t.replay import frames
 from t2t.replay.client import SPARE
-from t2t.replay.columns import Signature
+from t2t.replay.lines import Line, Lines
 from t2t.replay.sampled import Sampled, join, split
 from t2t.replay.shared import Mapping, attached
 from t2t.replay.streams import DeadlinePassed, ReplayError
-
-
-class Line(Protocol):
-    """A connection to a server, or to a service in this process."""
-
-    def ask(
-        self,
-        operation: int,
-        meta: dict[str, Any] | None = None,
-        arrays: list[np.ndarray] | None = None,
-        *,
-        timeout: float = ...,
-    ) -> Any: ...
-
-    def send(
-        self,
-        operation: int,
-        meta: dict[str, Any] | None = None,
-        arrays: list[np.ndarray] | None = None,
-        *,
-        timeout: float = ...,
-    ) -> None: ...
-
-    def receive_sample(self, *, timeout: float) -> Sampled: ...
-
-    def close(self) -> None: ...
-
-
-class Lines(Protocol):
-    """What gives such connections: `client.Client`, `local.LocalClient`."""
-
-    address: str
-
-    def connect(self, *, timeout: float = ...) -> Line: ...
-
-    def signature(self, table: str, *, timeout: float = ...) -> Signature: ...
 
 
 class Sampler:

@@ -20,7 +20,7 @@ import random
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,50 +28,13 @@ from t2t.replay import columns, frames
 from t2t.replay.client import ServerGone
 from t2t.replay.clock import Clock, steady
 from t2t.replay.columns import Signature
+from t2t.replay.lines import Line, Lines
 from t2t.replay.patterns import Pattern
 from t2t.replay.shared import Mapping, attached
 from t2t.replay.streams import DeadlinePassed, ReplayError
 
 SCALARS = (int, float, bool)
 MAX = math.nan  # on the wire: the greatest priority of the table so far
-
-
-class Line(Protocol):
-    """A connection to a server, or to a service in this process."""
-
-    torn: bool  # in the middle of a frame
-
-    def ask(
-        self,
-        operation: int,
-        meta: dict[str, Any] | None = None,
-        arrays: list[np.ndarray] | None = None,
-        *,
-        timeout: float = ...,
-    ) -> Any: ...
-
-    def send(
-        self,
-        operation: int,
-        meta: dict[str, Any] | None = None,
-        arrays: list[np.ndarray] | None = None,
-        *,
-        timeout: float = ...,
-    ) -> None: ...
-
-    def receive(self, *, timeout: float) -> Any: ...
-
-    def answered(self) -> bool: ...
-
-    def close(self) -> None: ...
-
-
-class Lines(Protocol):
-    """What gives such connections: `client.Client`, `local.LocalClient`."""
-
-    address: str
-
-    def connect(self, *, timeout: float = ...) -> Line: ...
 
 
 class _Message(NamedTuple):

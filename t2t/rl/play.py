@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from t2t.media.video import write_video
 from t2t.rl.acting import Policy
 
 FRAMES_PER_SECOND = 30
@@ -82,7 +83,7 @@ def film(
     """Plays an episode and writes what it looks like: .mp4, .gif.
 
     Raises:
-      ImportError: with how to install what writes videos.
+      MediaUnavailable: with how to install what writes videos.
     """
     frames: list[np.ndarray] = []
     environment = problem.environments(split, 1, seed=seed, render=True)
@@ -97,22 +98,5 @@ def film(
         ended = bool(answer.terminated[0] or answer.truncated[0])
         seen, turn = answer.observation, turn + 1
     environment.close()
-    write_video(frames, path)
+    write_video(path, np.stack(frames), fps=FRAMES_PER_SECOND)
     return Episode(total, turn)
-
-
-def write_video(frames: list[np.ndarray], path: Path) -> None:
-    """Frames uint8 [H, W, 3] as a file whose name says the format."""
-    try:
-        import imageio.v3 as imageio
-    except ImportError:
-        raise ImportError(
-            "videos need imageio: pip install -e '.[environments]'"
-        ) from None
-    temporary = path.with_name(f".{path.name}")
-    temporary = temporary.with_suffix(path.suffix)
-    if path.suffix == ".gif":
-        imageio.imwrite(temporary, frames, duration=1000 / FRAMES_PER_SECOND, loop=0)
-    else:
-        imageio.imwrite(temporary, frames, fps=FRAMES_PER_SECOND, macro_block_size=2)
-    temporary.replace(path)
