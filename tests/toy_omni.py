@@ -1,4 +1,4 @@
-"""A run folder of a tiny omni that has learned nothing, tokenizers and all."""
+"""Tiny omnis that have learned nothing, in memory and as a run, tokenizers and all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ import numpy as np
 
 from t2t import config as config_lib
 from t2t.features import image
+from t2t.layers.blocks import BlockShape
 from t2t.media import tokenizers
+from t2t.media.messages import Coded, Message, Text
 from t2t.models.image_tokenizer import ImageTokenizer
+from t2t.models.omni import Omni
 from t2t.models.speech_codec import SpeechCodec
+from t2t.problems.omni_tasks import OmniTasks
 from t2t.problems.speech import SpeechClips
 from t2t.run import build, checkpoints
+from t2t.run.build import blank_batch
 from t2t.run.folder import create
 from t2t.run.problems import make_problem
 
@@ -23,6 +28,36 @@ KNOBS: dict[str, Any] = {
     "hidden_size": 16, "filter_size": 32, "num_heads": 2, "num_layers": 1,
     "max_length": 256,
 }  # fmt: skip
+
+
+def toy_problem(head: str) -> OmniTasks:
+    problem = OmniTasks(audio_head=head)
+    problem.name = "omni_tasks"
+    vocabulary: Any = problem.vocabularies["omni"]
+    vocabulary.wanted_size = 330
+    vocabulary.build(problem.text_for_vocabulary(vocabulary, problem.fake("train")))
+    return problem
+
+
+def toy_model(problem: OmniTasks, head: str) -> Omni:
+    keras.utils.set_random_seed(0)
+    shape = BlockShape(
+        hidden_size=16, filter_size=32, num_heads=2, norm="rms", qk_norm=True
+    )
+    model = Omni(
+        problem.offered(), blocks=shape, num_layers=2, audio_head=head, depth_size=16
+    )
+    model(blank_batch(problem.offered()))
+    kit.randomise(model, scale=0.2)
+    return model
+
+
+def asked(count: int) -> list[tuple[Message, ...]]:
+    rng = np.random.default_rng(3)
+    sound = Coded("sound", rng.integers(240, size=(9, 4)))
+    picture = Coded("picture", rng.integers(1000, size=(4, 4)))
+    parts = [(Text("reverse one two"),), (sound,), (Text("what"), picture, sound)]
+    return [(Message("user", parts[i % 3]),) for i in range(count)]
 
 
 def tokenizer_files(folder: Path) -> None:

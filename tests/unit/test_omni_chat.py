@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import kit
 import numpy as np
 import pytest
+import toy_omni
 
 from t2t.decode.chat import LENGTHS, Chat, Group
 from t2t.decode.decoder import DecodeError
 from t2t.decode.engine import ChatOptions, Engine
 from t2t.decode.grammar import Limits
-from t2t.layers.blocks import BlockShape
 from t2t.media.messages import Coded, Message, Text
-from t2t.models.omni import Omni
-from t2t.problems.omni_tasks import OmniTasks
-from t2t.run.build import blank_batch
 
 HEADS = pytest.mark.parametrize("head", ["delay", "parallel", "depth"])
 OPTIONS = ChatOptions(
@@ -25,40 +21,10 @@ OPTIONS = ChatOptions(
 )
 
 
-def _problem(head: str) -> OmniTasks:
-    problem = OmniTasks(audio_head=head)
-    problem.name = "omni_tasks"
-    vocabulary: Any = problem.vocabularies["omni"]
-    vocabulary.wanted_size = 330
-    vocabulary.build(problem.text_for_vocabulary(vocabulary, problem.fake("train")))
-    return problem
-
-
-def _model(problem: OmniTasks, head: str) -> Omni:
-    keras.utils.set_random_seed(0)
-    shape = BlockShape(
-        hidden_size=16, filter_size=32, num_heads=2, norm="rms", qk_norm=True
-    )
-    model = Omni(
-        problem.offered(), blocks=shape, num_layers=2, audio_head=head, depth_size=16
-    )
-    model(blank_batch(problem.offered()))
-    kit.randomise(model, scale=0.2)
-    return model
-
-
-def _asked(count: int) -> list[tuple[Message, ...]]:
-    rng = np.random.default_rng(3)
-    sound = Coded("sound", rng.integers(240, size=(9, 4)))
-    picture = Coded("picture", rng.integers(1000, size=(4, 4)))
-    parts = [(Text("reverse one two"),), (sound,), (Text("what"), picture, sound)]
-    return [(Message("user", parts[i % 3]),) for i in range(count)]
-
-
 @HEADS
 def test_slot_by_slot_is_as_a_whole(head: str) -> None:
-    problem = _problem(head)
-    model = _model(problem, head)
+    problem = toy_omni.toy_problem(head)
+    model = toy_omni.toy_model(problem, head)
     count = 14
     batch = kit.batch(problem.offered(), rows=2, length=count)
     batch["targets_segments"][:] = 1
@@ -91,10 +57,10 @@ def test_slot_by_slot_is_as_a_whole(head: str) -> None:
 
 @HEADS
 def test_an_answer_does_not_depend_on_those_beside_it(head: str) -> None:
-    problem = _problem(head)
-    chat = Chat(problem, _model(problem, head))
+    problem = toy_omni.toy_problem(head)
+    chat = Chat(problem, toy_omni.toy_model(problem, head))
     wants = [("text",), ("text", "audio"), ("image",), ("text", "audio", "image")]
-    asked = _asked(4)
+    asked = toy_omni.asked(4)
     open_answers = [Message("assistant", (), wants=w) for w in wants]
     together = chat.answers(asked, open_answers, OPTIONS)
     for i, parts in enumerate(together):
@@ -113,10 +79,10 @@ def test_an_answer_does_not_depend_on_those_beside_it(head: str) -> None:
 @HEADS
 def test_what_is_written_stands_where_it_would_be_learned(head: str) -> None:
     """Ids and places of an answer as it grows are those of its parts laid out."""
-    problem = _problem(head)
-    engine = Engine(problem, _model(problem, head))
+    problem = toy_omni.toy_problem(head)
+    engine = Engine(problem, toy_omni.toy_model(problem, head))
     wants = ("text", "audio", "image")
-    asked, layout = _asked(3), problem.layout
+    asked, layout = toy_omni.asked(3), problem.layout
     answer = Message("assistant", (), wants=wants)
     prompts = [layout.prompt(messages, answer) for messages in asked]
     group = Group(engine, prompts, [wants] * 3, OPTIONS, numbers=[0, 1, 2])
@@ -137,8 +103,8 @@ def test_what_is_written_stands_where_it_would_be_learned(head: str) -> None:
 
 
 def test_a_conversation_that_is_too_long_is_refused() -> None:
-    problem = _problem("delay")
-    chat = Chat(problem, _model(problem, "delay"))
+    problem = toy_omni.toy_problem("delay")
+    chat = Chat(problem, toy_omni.toy_model(problem, "delay"))
     sound = Coded("sound", np.zeros((LENGTHS[-1], 4), np.int32))
     with pytest.raises(DecodeError, match="at most 256 can be read"):
         chat.answers(

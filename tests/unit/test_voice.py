@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_omni_chat import _model, _problem
+from toy_omni import toy_model, toy_problem
 
 from t2t.decode.chat import Chat
 from t2t.decode.decoder import DecodeError
@@ -39,9 +39,9 @@ def chat(
     codec({"audio": np.zeros((1, 4 * FRAME), np.int16)})
     folder: Path = tmp_path_factory.mktemp("tokenizers")
     (folder / "speech_codec.npz").write_bytes(tokenizers.freeze(codec, features))
-    problem = _problem(request.param)
+    problem = toy_problem(request.param)
     problem.sounds.load(folder)
-    return Chat(problem, _model(problem, request.param))
+    return Chat(problem, toy_model(problem, request.param))
 
 
 @pytest.fixture

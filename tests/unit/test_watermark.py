@@ -6,7 +6,7 @@ import keras
 import kit
 import numpy as np
 import pytest
-from test_omni_chat import _asked, _model, _problem
+from toy_omni import asked, toy_model, toy_problem
 
 from t2t.decode.chat import Chat
 from t2t.decode.engine import ChatOptions
@@ -41,8 +41,8 @@ def test_half_of_a_book_is_green_and_only_the_secret_tells_which() -> None:
 
 @pytest.mark.parametrize("head", ["delay", "depth"])
 def test_greedy_answers_carry_it_and_their_words_do_not_change(head: str) -> None:
-    problem = _problem(head)
-    chat = Chat(problem, _model(problem, head))
+    problem = toy_problem(head)
+    chat = Chat(problem, toy_model(problem, head))
     answer = Message("assistant", (), wants=("text", "audio", "image"))
 
     def said(strength: float) -> list[object]:
@@ -51,7 +51,7 @@ def test_greedy_answers_carry_it_and_their_words_do_not_change(head: str) -> Non
             limits=Limits(pieces=5, frames=9), watermark=strength,
             watermark_secret="s",
         )  # fmt: skip
-        return chat.answers(_asked(2), [answer] * 2, options)[1]
+        return chat.answers(asked(2), [answer] * 2, options)[1]
 
     plain, marked = said(0.0), said(30.0)
     assert plain[0] == marked[0]
