@@ -116,10 +116,12 @@ class VoiceGuard(keras.Model):
         loud = ops.cast(ops.max(stacked, axis=-1, keepdims=True) > QUIET, "float32")
         x, stack = self.stack(self.read(stacked / 6.0 + 1.0), past=past["stack"])
         x = self.norm(x)
-        worth = loud * (ops.sigmoid(self.worth(x)) + 1e-3)
+        # sums over a long sound keep float32 where layers compute in less
+        worth = loud * (ops.cast(ops.sigmoid(self.worth(x)), "float32") + 1e-3)
         worths = self._sums(worth, past["worths"])
-        told = self._sums(worth * ops.gelu(self.told(x)), past["told"])
-        mean = told / ops.maximum(worths, 1e-6)
+        telling = ops.cast(ops.gelu(self.told(x)), "float32")
+        told = self._sums(worth * telling, past["told"])
+        mean = ops.cast(told / ops.maximum(worths, 1e-6), x.dtype)
         hidden = ops.gelu(self.wide(ops.concatenate([x, mean], axis=-1)))
         inner = {"speech": ops.cast(worths[..., 0] > 0, "float32")}
         new = {

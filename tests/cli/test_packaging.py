@@ -22,6 +22,7 @@ from commands import KNOBS, REPOSITORY, TINY, environment
 TREE = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 ROOMS = ("t2t", "models", "problems", "hparams")
 ZOO = ("models", "problems", "hparams")
+PACKED = (".py", ".gin", ".typed", ".html", ".css", ".js")
 
 
 def run(*words: str | Path, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess:
@@ -92,7 +93,7 @@ def source_files(tree: Path) -> set[str]:
         for path in (tree / room).rglob("*"):
             inside = path.relative_to(tree)
             through_link = room == "t2t" and inside.parts[1] in ZOO
-            if path.suffix in (".py", ".gin", ".typed") and not through_link:
+            if path.suffix in PACKED and not through_link:
                 found.add(str(inside if room == "t2t" else Path("t2t") / inside))
     return found
 

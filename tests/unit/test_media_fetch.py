@@ -145,7 +145,7 @@ def test_paths_that_lead_elsewhere(folder: Path, reference: str) -> None:
     with pytest.raises(MediaError, match="without '..'|there is no"):
         fetch(reference, Access(folder=folder))
     absolute = str(folder.parent / "secret.wav")
-    with pytest.raises(MediaError, match="there is no .*secret.wav.* in the folder"):
+    with pytest.raises(MediaError, match="there is no '/.*' in the folder"):
         fetch(absolute, Access(folder=folder))
 
 
