@@ -72,9 +72,13 @@ class Omni(keras.Model):
         size, audio = blocks.hidden_size, features["audio"]
         self.books, self.codes = int(audio.shape[1] or 0), audio.classes
         self.audio_weight = audio_weight
-        self.embedding = Embedding(features["targets"].size, size, name="embedding")
+        text = features["targets"]
+        self.embedding = Embedding(
+            text.size, size, levels=text.levels, name="embedding"
+        )
         self.heard = [
-            Embedding(self.codes, size, name=f"heard_{k}") for k in range(self.books)
+            Embedding(self.codes, size, levels=audio.levels, name=f"heard_{k}")
+            for k in range(self.books)
         ]
         self.decoder = Stack(
             blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
@@ -82,7 +86,7 @@ class Omni(keras.Model):
         self.depth: Depth | None = None
         if audio_head == "depth":
             self.depth = Depth(
-                self.books, self.codes, size=depth_size, num_layers=depth_layers
+                self.books, audio, size=depth_size, num_layers=depth_layers
             )
         else:
             self.spoken = keras.layers.Dense(self.books * self.codes, name="spoken")
@@ -221,9 +225,11 @@ class Omni(keras.Model):
 class Depth(keras.layers.Layer):
     """The books of one slot, one after another, given what the network made of it."""
 
-    def __init__(self, books: int, codes: int, *, size: int, num_layers: int) -> None:
+    def __init__(
+        self, books: int, audio: Feature, *, size: int, num_layers: int
+    ) -> None:
         super().__init__(name="depth")
-        self.books, self.codes = books, codes
+        self.books, self.codes = books, audio.classes
         shape = BlockShape(
             hidden_size=size,
             filter_size=2 * size,
@@ -235,12 +241,15 @@ class Depth(keras.layers.Layer):
         )
         self.read = keras.layers.Dense(size, name="read")
         self.before = [
-            Embedding(codes, size, name=f"before_{k}") for k in range(books - 1)
+            Embedding(self.codes, size, levels=audio.levels, name=f"before_{k}")
+            for k in range(books - 1)
         ]
         self.stack = Stack(
             shape, num_layers=num_layers, causal=True, cross=False, name="stack"
         )
-        self.heads = [keras.layers.Dense(codes, name=f"head_{k}") for k in range(books)]
+        self.heads = [
+            keras.layers.Dense(self.codes, name=f"head_{k}") for k in range(books)
+        ]
 
     def call(self, hidden: Any, codes: Any) -> Any:
         """Hidden [N, D], codes [N, K] -> logits [N, K, C], each of those before."""

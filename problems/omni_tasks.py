@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from t2t import registry
-from t2t.features import Feature, Vocabulary
+from t2t.features import Feature, Vocabulary, text
 from t2t.media.layout import Layout, OmniVocabulary
 from t2t.media.messages import RATE, Coded, Film, Message, Picture, Sound, Text
 from t2t.media.speech import SpeechError, Utterance, synthesise
@@ -37,8 +37,8 @@ class OmniTasks(Problem):
       conversations: of training; dev and test have a fiftieth each.
       audio_head: as the model has it: 'delay' lays books one slot apart.
       vocabulary_size: text pieces.
-      nothing: share of requests for pictures and speech that are blanked, so that
-        guidance (arXiv:2207.12598) can be used.
+      nothing: share of requests for pictures that are blanked, so that guidance
+        (arXiv:2207.12598) can be used.
     """
 
     FEATURES = {
@@ -58,7 +58,7 @@ class OmniTasks(Problem):
         conversations: int = 40_000,
         audio_head: str = "delay",
         vocabulary_size: int = 512,
-        nothing: float = 0.05,
+        nothing: float = 0.1,
     ) -> None:
         self.conversations, self.audio_head = conversations, audio_head
         self.vocabulary_size, self.nothing = vocabulary_size, nothing
@@ -75,9 +75,15 @@ class OmniTasks(Problem):
             return Feature("slots", shape, "int32", axes, along="targets", **more)
 
         return {
-            "targets": Feature("text", (None,), "int32", "T", self._vocabulary),
+            "targets": dataclasses.replace(
+                text(self._vocabulary), levels=self._pictures.levels
+            ),
             # One class more than codes: 0 is for none.
-            "audio": beside(self._sounds.books, classes=self._sounds.book_size + 1),
+            "audio": beside(
+                self._sounds.books,
+                classes=self._sounds.book_size + 1,
+                levels=self._sounds.levels,
+            ),
             "places": beside(3),
             "learned": beside(),
         }
@@ -137,7 +143,8 @@ class OmniTasks(Problem):
         )
         while True:
             name, turn = self.draw(world)
-            if split == TRAIN and rng.random() < self.nothing:
+            drawn = "image" in turn[-1].modalities
+            if split == TRAIN and drawn and rng.random() < self.nothing:
                 turn = [_blanked(turn[0]), *turn[1:]]
             yield {"task": name, "messages": turn}
 

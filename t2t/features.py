@@ -65,6 +65,8 @@ class Feature:
     low, high: bounds of a real feature, where it has any.
     along: the text feature whose slots this one shares: its first axis is T of that
       text, and it is packed, cut and padded with it.
+    levels: the last ids or classes, as many as their product, are codes: each stands
+      for numbers of so many levels (`t2t.layers.quantise.FiniteScalar`).
     """
 
     kind: str
@@ -76,6 +78,7 @@ class Feature:
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     along: str = ""
+    levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.axes) != len(self.shape):

@@ -23,7 +23,10 @@ NOT_HERE = ("score_file", "split", "problem", "video")
 FILE = re.compile(r'@(?:"([^"]+)"|(\S+))')
 COMMAND = re.compile(r"(?<!\S)/(\S*)")
 # How answers are drawn: arguments of `ChatOptions`.
-DRAWN = ("temperature", "audio_temperature", "picture_temperature", "seed")
+DRAWN = (
+    "temperature", "audio_temperature", "picture_temperature", "picture_guidance",
+    "seed",
+)  # fmt: skip
 POINTS = ",.;:!?)"
 
 

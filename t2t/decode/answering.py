@@ -128,7 +128,7 @@ class ChatAnswerer:
             while len(prompt.main) < length:
                 prompt.add(prompt.main[0], learned=0)
             group = Group(
-                self.chat.engine, [prompt], [self.modalities], ChatOptions(),
+                self.chat.engine, [prompt], [opening], ChatOptions(),
                 numbers=[0],
             )  # fmt: skip
         assert group is not None
@@ -150,7 +150,7 @@ class ChatAnswerer:
         for number in range(request.n):
             try:
                 group = Group(
-                    self.chat.engine, [prompt], [opening.modalities], request.options,
+                    self.chat.engine, [prompt], [opening], request.options,
                     numbers=[number],
                 )  # fmt: skip
             except DecodeError as error:

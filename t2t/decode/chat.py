@@ -133,7 +133,7 @@ class Chat:
             group = Group(
                 self.engine,
                 [prompts[i] for i in rows],
-                [answers[i].modalities for i in rows],
+                [answers[i] for i in rows],
                 options,
                 numbers=rows,
             )
@@ -149,7 +149,7 @@ class Group:
 
     Args:
       prompts: laid out, each with the opening of its answer.
-      modalities: asked of each.
+      answers: what is asked of each.
       numbers: of each, for its random numbers.
     """
 
@@ -157,23 +157,33 @@ class Group:
         self,
         engine: Engine,
         prompts: Sequence[Slots],
-        modalities: Sequence[tuple[str, ...]],
+        answers: Sequence[Message],
         options: ChatOptions,
         *,
         numbers: Sequence[int],
     ) -> None:
         self.engine, self.grammar = engine, engine.grammar(options.limits)
+        layout = engine.layout
+        blind = [
+            layout.prompt([Message("user", ())], answer)
+            if "image" in answer.modalities and options.picture_guidance != 1.0
+            else None
+            for answer in answers
+        ]
         self.lines = [
             Line(
                 engine,
-                self.grammar.begin(wanted),
+                self.grammar.begin(answer.modalities),
                 options,
-                slots=Slots(engine.layout.books, tick=prompt.tick),
+                slots=Slots(layout.books, tick=prompt.tick),
                 number=number,
+                shadow=shadow and Slots(layout.books, tick=shadow.tick),
             )
-            for prompt, wanted, number in zip(prompts, modalities, numbers, strict=True)
+            for prompt, answer, number, shadow in zip(
+                prompts, answers, numbers, blind, strict=True
+            )
         ]
-        rows = 1 if len(prompts) == 1 else ROWS
+        self.rows = 1 if len(prompts) == 1 else ROWS
         longest = max(len(p.main) for p in prompts)
         size = next((n for n in LENGTHS if n >= longest), None)
         if size is None:
@@ -184,8 +194,9 @@ class Group:
         limits, usual = options.limits, Limits()
         total = LENGTHS[-1] + max(limits.pieces, usual.pieces)
         total += max(limits.frames, usual.frames) + self.grammar.codes
+        rows = 2 * self.rows if any(blind) else self.rows
         self.cache = Cache(engine, rows=rows, total=total + 8)  # and the marks
-        self._push([prompt.arrays() for prompt in prompts], size)
+        self._push(prompts, blind, size)
 
     def finish(self) -> None:
         """Writes all answers to their ends."""
@@ -194,13 +205,17 @@ class Group:
 
     def step(self) -> None:
         """One more slot of every answer that has not ended."""
-        self._push(
-            [line.slots.arrays(len(line.slots.main) - 1) for line in self.lines], 1
-        )
+        written = [line.slots for line in self.lines]
+        self._push(written, [line.shadow for line in self.lines], 1)
 
-    def _push(self, arrays: list[dict[str, np.ndarray]], size: int) -> None:
+    def _push(
+        self, slots: Sequence[Slots], blind: Sequence[Slots | None], size: int
+    ) -> None:
+        """The last slots of each row, and of each shadow."""
         lines = [None if line.done else line for line in self.lines]
-        ids, codes, _ = self.cache.push(arrays, size, lines)
+        rows: list[Slots | None] = [*slots, *[None] * (self.rows - len(slots)), *blind]
+        arrays = [one and one.arrays(max(0, len(one.main) - size)) for one in rows]
+        ids, codes, _ = self.cache.push(arrays[: self.cache.rows], size, lines)
         for row, line in enumerate(lines):
             if line is not None:
                 line.take(int(ids[row]), codes[row])

@@ -29,6 +29,8 @@ class ChatOptions:
 
     temperature: of text; 0 for the likeliest.
     audio_temperature, picture_temperature: of codes.
+    picture_guidance: how far pictures are pushed from what would be drawn for no
+      request at all (classifier-free guidance, arXiv:2207.12598); 1 for not at all.
     seed: answers are the same for the same seed, whatever is answered beside.
     watermark: what is added to the logits of green codes, greedy or not; 0 for none.
     watermark_secret: that tells which are green; see `t2t.decode.watermark`.
@@ -37,6 +39,7 @@ class ChatOptions:
     temperature: float = 0.0
     audio_temperature: float = 0.6
     picture_temperature: float = 0.6
+    picture_guidance: float = 1.0
     seed: int = 0
     limits: Limits = Limits()
     watermark: float = 0.0
@@ -59,12 +62,15 @@ class Draw(NamedTuple):
     """What the next slot is drawn from.
 
     allowed: bool [B, V]. temperatures: [B, 2], of the main stream and of audio. seeds:
-    int [B]. main_bias [B, V], audio_bias [B, K, C]: added to logits.
+    int [B]. guidance [B], shadows int [B]: of the main stream, beside the row that
+    has no request. main_bias [B, V], audio_bias [B, K, C]: added to logits.
     """
 
     allowed: Any
     temperatures: Any
     seeds: Any
+    guidance: Any
+    shadows: Any
     main_bias: Any
     audio_bias: Any
 
@@ -116,6 +122,8 @@ class Engine:
         logits = self.model.write(last)
         end, frame = (self.layout.vocabulary.mark(m) for m in ("</sound>", "<audio>"))
         ends = tf.sigmoid(logits[:, end] - logits[:, frame])
+        blind = tf.gather(logits, draw.shadows)
+        logits = blind + draw.guidance[:, None] * (logits - blind)
         logits = tf.where(draw.allowed, logits + draw.main_bias, MASKED)
         noise = random.gumbel(
             (self.layout.vocabulary.size,), random.salted(draw.seeds, "write")
@@ -132,6 +140,8 @@ class Engine:
 
 class Cache:
     """The slots that have been pushed through the step, row by row.
+
+    A line that is guided has its shadow half of the rows further.
 
     Args:
       rows: B.
@@ -191,6 +201,8 @@ class Cache:
             np.zeros((rows, ids), bool),
             np.zeros((rows, 2), np.float32),
             np.zeros(rows, np.int32),
+            np.ones(rows, np.float32),
+            np.arange(rows, dtype=np.int32),
             np.zeros((rows, ids), np.float32),
             np.zeros((rows, model.books, model.codes), np.float32),
         )
@@ -198,6 +210,9 @@ class Cache:
             if line is not None:
                 draw.allowed[row], draw.seeds[row] = line.allowed, line.seed()
                 draw.temperatures[row] = line.temperatures
+                if line.shadow:
+                    draw.guidance[row] = line.guidance
+                    draw.shadows[row] = row + rows // 2
                 if line.biases:
                     draw.main_bias[row], draw.audio_bias[row] = line.biases
         return draw
@@ -209,6 +224,7 @@ class Line:
     Args:
       slots: what is written so far, none of it of the answer.
       number: for its random numbers.
+      shadow: the same after no request, where the answer is guided.
     """
 
     def __init__(
@@ -219,9 +235,11 @@ class Line:
         *,
         slots: Slots,
         number: int,
+        shadow: Slots | None = None,
     ) -> None:
         self.engine, self.answer, self.options = engine, answer, options
-        self.slots, self.number, self.time = slots, number, 0
+        self.slots, self.shadow = slots, shadow
+        self.number, self.time = number, 0
         self.biases: tuple[np.ndarray, np.ndarray] | None = None
         if options.watermark:
             lists = Lists(options.watermark_secret)
@@ -235,6 +253,11 @@ class Line:
     def allowed(self) -> np.ndarray:
         """bool [V]: ids that may come next."""
         return self.answer.grammar.allowed[self.answer.state]
+
+    @property
+    def guidance(self) -> float:
+        """Of the main stream."""
+        return self.options.picture_guidance if self.answer.name == "code" else 1.0
 
     @property
     def temperatures(self) -> tuple[float, float]:
@@ -253,15 +276,20 @@ class Line:
 
     def take(self, i: int, codes: np.ndarray) -> None:
         """Notes what was drawn, id and codes [K], at its place."""
-        answer, slots, layout = self.answer, self.slots, self.engine.layout
-        audio, place = None, None
+        answer, layout = self.answer, self.engine.layout
+        audio, at = None, None
         if answer.name == "code":
-            row, column = divmod(answer.codes, self.engine.side)
-            place = (slots.tick, slots.tick + row, slots.tick + column)
-        if i == answer.grammar.ids["frame"]:
-            early = np.array(layout.delays) > answer.frames
-            audio = np.where(early, 0, codes).astype(np.int32)
-        slots.add(i, learned=ALL, audio=audio, place=place)
+            at = divmod(answer.codes, self.engine.side)
+        ids = answer.grammar.ids
+        if i in (ids["frame"], ids["sound ends"]):
+            # Late books have no code beside the first frame, others none at the end.
+            ends = i == ids["sound ends"]
+            absent = layout.delays == 0 if ends else layout.delays > answer.frames
+            audio = np.where(absent, 0, codes).astype(np.int32)
         answer.take(i)
-        if answer.name == "picture ends":
-            slots.tick += self.engine.side
+        for slots in filter(None, (self.slots, self.shadow)):
+            tick = slots.tick
+            place = at and (tick, tick + at[0], tick + at[1])
+            slots.add(i, learned=ALL, audio=audio, place=place)
+            if answer.name == "picture ends":
+                slots.tick += self.engine.side

@@ -98,9 +98,7 @@ class Answer:
             self.name = "frame"
         elif i == ids["frame"]:
             self.frames += 1
-            # The last books of the first frame come with the longest delay.
-            least = 1 + max(self.grammar.layout.delays)
-            self.name = "frame" if self.frames < least else "frame, sound ends"
+            self.name = "frame, sound ends"
             if self.frames >= limits.frames:
                 self.name = "sound ends"
         elif i == ids["sound ends"]:

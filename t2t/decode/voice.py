@@ -198,20 +198,22 @@ class VoiceSession:
             self._open_sound()
             self._heard = said
             for number in range(len(said)):
-                self._add_row(number)
+                self._add_frame(number)
             self.conversation.push()
 
     def _forget(self, played: float) -> None:
         """What of the answer comes after so many seconds of it."""
-        slots, mark = self.conversation.slots, self.engine.layout.vocabulary.mark
-        frames = round(played * RATE / self.codec.frame)
-        frames += 1 + max(self.engine.layout.delays)  # whose last books come later
+        slots, layout = self.conversation.slots, self.engine.layout
+        frames, rest = 1 + round(played * RATE / self.codec.frame), None
         if frames < len(self._frames):
-            self.conversation.cut(self._frames[frames])
+            beginning = self._frames[frames]
+            rest = np.where(layout.delays == 0, 0, slots.audio[beginning[0]])
+            self.conversation.cut(beginning)
         elif not slots.main or slots.main[-1] == EOS:
             return
+        mark = layout.vocabulary.mark
         if slots.main[-1] in (mark("<sound>"), mark("<audio>")):
-            slots.add(mark("</sound>"), learned=0)
+            slots.add(mark("</sound>"), learned=0, audio=rest)
         slots.add(EOS, learned=0)
         self._frames = []
 
@@ -238,20 +240,23 @@ class VoiceSession:
 
     def _write(self, line: Line) -> Iterator[Chunk]:
         first, shown = len(line.slots.main), ""
-        saying, late = self.codec.begin_saying, max(self.engine.layout.delays)
+        saying, layout = self.codec.begin_saying, self.engine.layout
+        frame, end = (line.answer.grammar.ids[name] for name in ("frame", "sound ends"))
         while not line.done:
             state, (i, codes, _) = line.answer.name, self.conversation.push(line)
             mark = self.conversation.mark()
             line.take(i, codes)
             samples, text = np.zeros(0, np.float32), shown
-            if i == line.answer.grammar.ids["frame"]:
+            if i == frame:
                 self._frames.append(mark)
-                if line.answer.frames > late:
-                    rows = np.array(line.slots.audio[-late - 1 :])
-                    (ready,) = self.engine.layout.aligned(rows)
-                    samples, saying = self.codec.say(ready, saying)
-            elif i == line.answer.grammar.ids["sound ends"]:
-                samples = self.codec.rest(saying)
+            # A frame is whole when its late books have come.
+            whole = {frame: len(self._frames) > layout.late, end: layout.late > 0}
+            if whole.get(i):
+                rows = np.array(line.slots.audio[-1 - layout.late :])
+                (ready,) = layout.aligned(rows)
+                samples, saying = self.codec.say(ready, saying)
+            if i == end:
+                samples = np.concatenate([samples, self.codec.rest(saying)])
             elif state.startswith("text"):
                 text = self._text(first)
             if len(samples) or text != shown:
@@ -296,25 +301,19 @@ class VoiceSession:
         assert self._heard is not None
         codes, self._past = self.codec.hear(frame, self._past)
         self._heard.append(codes)
-        self._add_row(len(self._heard) - 1)
+        self._add_frame(len(self._heard) - 1)
         return self.conversation.push()[2]
 
-    def _add_row(self, number: int) -> None:
-        """The slot with a number in the sound that is open."""
+    def _add_frame(self, number: int) -> None:
+        """Of the sound that is open."""
         assert self._heard is not None
-        layout = self.engine.layout
-        row = layout.delayed_row(self._heard, number)
-        mark = layout.vocabulary.mark("<audio>")
-        self.conversation.slots.add(mark, learned=0, audio=row)
+        slots, layout = self.conversation.slots, self.engine.layout
+        layout.frame(slots, self._heard, number, learned=0)
 
     def _end_turn(self) -> None:
-        """What is left of the sound; it is pushed with the opening of the answer."""
+        """The end of the sound; it is pushed with the opening of the answer."""
         assert self._heard is not None
-        count = len(self._heard)
-        for number in range(count, count + max(self.engine.layout.delays)):
-            self._add_row(number)
-        mark = self.engine.layout.vocabulary.mark("</sound>")
-        self.conversation.slots.add(mark, learned=0)
+        self.engine.layout.end_sound(self.conversation.slots, self._heard, learned=0)
         self._heard, self._begun, self._due = None, np.zeros(0, np.float32), True
         self.detector.reset()
 

@@ -5,25 +5,53 @@ Press and Wolf (arXiv:1608.05859); scaling as in arXiv:1706.03762 section 3.4.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
 class Embedding(keras.layers.Layer):
-    """ids [B, T] -> [B, T, D], and back to logits [B, T, V]."""
+    """ids [B, T] -> [B, T, D], and back to logits [B, T, V].
 
-    def __init__(self, vocab_size: int, hidden_size: int, *, name: str) -> None:
+    Args:
+      levels: as `Feature` has them: codes share a vector for each level of each of
+        their numbers, so what is learned of one is known of those like it.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        *,
+        levels: tuple[int, ...] = (),
+        name: str,
+    ) -> None:
         super().__init__(name=name)
-        self.vocab_size, self.hidden_size = vocab_size, hidden_size
+        self.vocab_size, self.hidden_size, self.levels = vocab_size, hidden_size, levels
 
     def build(self, ids_shape: Any) -> None:
-        self.table = self.add_weight(
-            shape=(self.vocab_size, self.hidden_size),
-            initializer=keras.initializers.RandomNormal(stddev=self.hidden_size**-0.5),
-            name="table",
-        )
+        random = keras.initializers.RandomNormal(stddev=self.hidden_size**-0.5)
+        shape = (self.vocab_size, self.hidden_size)
+        self.own = self.add_weight(shape=shape, initializer=random, name="table")
+        if self.levels:
+            shape = (sum(self.levels), self.hidden_size)
+            self.shared = self.add_weight(
+                shape=shape, initializer=random, name="shared"
+            )
+
+    @property
+    def table(self) -> Any:
+        """[V, D]; codes are the sum of what is their own and what they share."""
+        if not self.levels:
+            return self.own
+        own = ops.convert_to_tensor(self.own)
+        shares = _shares(self.levels)
+        each = 1.0 + len(self.levels)  # vectors that are summed: as long as any other's
+        codes = own[-len(shares) :] + ops.matmul(shares, self.shared)
+        return ops.concatenate([own[: -len(shares)], codes * each**-0.5], axis=0)
 
     def call(self, ids: Any) -> Any:
         """Vectors of unit variance; padding (id 0) is a zero vector."""
@@ -35,6 +63,15 @@ class Embedding(keras.layers.Layer):
         """[B, T, D] -> [B, T, V] with the same table."""
         table = ops.cast(self.table, x.dtype)
         return ops.cast(ops.matmul(x, ops.transpose(table)), "float32")
+
+
+def _shares(levels: tuple[int, ...]) -> np.ndarray:
+    """float32 [codes, Σ levels]: 1 for each level that a code has."""
+    codes, found, base = np.arange(math.prod(levels)), [], 1
+    for count in levels:
+        found.append(np.eye(count, dtype=np.float32)[codes // base % count])
+        base *= count
+    return np.concatenate(found, axis=1)
 
 
 def shift_right(ids: Any, positions: Any) -> Any:

@@ -2,8 +2,9 @@
 
 The main stream holds text pieces, marks and the codes of pictures; beside it lie K
 streams of audio codes, which move where the main stream says AUDIO. Book k of a frame
-stands `delays[k]` slots later than the frame does (MusicGen, arXiv:2306.05284), so
-that it can be told from the books before it.
+stands `delays[k]` slots later than the frame does, none or one (MusicGen,
+arXiv:2306.05284), so that it can be told from the books before it. What the last frame
+leaves stands beside the mark of the end: whether a sound goes on is told without it.
 
     <user> what is this <picture> c c c c </picture> <assistant> <speak> <voice:alto>
     seven <sound> a a a a </sound> EOS
@@ -144,12 +145,12 @@ class Layout:
 
     Args:
       vocabulary: of the main stream.
-      delays: of each audio book, in slots.
+      delays: of each audio book, in slots: 0 or 1.
     """
 
     def __init__(self, vocabulary: OmniVocabulary, *, delays: Sequence[int]) -> None:
-        self.vocabulary, self.delays = vocabulary, tuple(delays)
-        self.books = len(self.delays)
+        self.vocabulary, self.delays = vocabulary, np.array(delays, np.int32)
+        self.books, self.late = len(delays), max(delays)
 
     # -- to slots ----------------------------------------------------------------------
 
@@ -217,10 +218,30 @@ class Layout:
     def sound(self, slots: Slots, codes: np.ndarray, *, learned: int) -> None:
         """Frames [T, K] between their marks."""
         self._mark(slots, "<sound>", learned if learned == ALL else 0)
-        for row in self.delayed(codes):
-            audio = self.vocabulary.mark("<audio>")
-            slots.add(audio, learned=learned, audio=row)
-        self._mark(slots, "</sound>", learned)
+        for number in range(len(codes)):
+            self.frame(slots, codes, number, learned=learned)
+        self.end_sound(slots, codes, learned=learned)
+
+    def frame(
+        self,
+        slots: Slots,
+        codes: Sequence[np.ndarray] | np.ndarray,
+        number: int,
+        *,
+        learned: int,
+    ) -> None:
+        """The slot in which a frame begins, of those [K] that there are so far."""
+        audio = self.vocabulary.mark("<audio>")
+        row = self.delayed_row(codes, number)
+        slots.add(audio, learned=learned, audio=row)
+
+    def end_sound(
+        self, slots: Slots, codes: Sequence[np.ndarray] | np.ndarray, *, learned: int
+    ) -> None:
+        """The mark of the end, and what the last frame leaves."""
+        end = self.vocabulary.mark("</sound>")
+        row = self.delayed_row(codes, len(codes))
+        slots.add(end, learned=learned, audio=row)
 
     def _film(self, slots: Slots, frames: np.ndarray, learned: int) -> None:
         self._mark(slots, "<film>", learned)
@@ -245,8 +266,8 @@ class Layout:
     # -- audio streams -----------------------------------------------------------------
 
     def delayed(self, codes: np.ndarray) -> np.ndarray:
-        """Codes [T, K] as streams [T + longest delay, K]; 0 where there is none."""
-        count = len(codes) + max(self.delays)
+        """Codes [T, K] as streams [T + the delay, K]; 0 where there is none."""
+        count = len(codes) + self.late
         rows = [self.delayed_row(codes, number) for number in range(count)]
         return np.array(rows, np.int32).reshape(count, self.books)
 
@@ -261,8 +282,8 @@ class Layout:
         return np.array(row, np.int32)
 
     def aligned(self, streams: np.ndarray) -> np.ndarray:
-        """The inverse: streams [S, K] as codes [S - longest delay, K]."""
-        count = max(0, len(streams) - max(self.delays))
+        """The inverse: streams [S, K] as codes [S - the delay, K]."""
+        count = max(0, len(streams) - self.late)
         columns = [streams[d : d + count, k] for k, d in enumerate(self.delays)]
         return np.maximum(np.stack(columns, axis=-1) - 1, 0)
 
@@ -304,6 +325,8 @@ class Layout:
                     close()
                 codes.append(int(i) - first)
             else:
+                if i == mark("</sound>") and frames and self.late:
+                    frames.append(row)
                 close()
         close()
         return found

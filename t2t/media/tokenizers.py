@@ -190,6 +190,13 @@ class SoundTokenizer(Tokenizer):
         return math.prod(self.arguments.get("levels", (8, 6, 5)))
 
     @property
+    def levels(self) -> tuple[int, ...]:
+        """As `Feature` has them; none where a book is learned."""
+        if self.arguments.get("quantiser") == "residual":
+            return ()
+        return tuple(self.arguments.get("levels", (8, 6, 5)))
+
+    @property
     def frame(self) -> int:
         """Samples of a frame."""
         return self.model.frame
@@ -239,7 +246,12 @@ class PictureTokenizer(Tokenizer):
     @property
     def book_size(self) -> int:
         """Number of codes."""
-        return math.prod(self.arguments.get("levels", (8, 5, 5, 5)))
+        return math.prod(self.levels)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """As `Feature` has them."""
+        return tuple(self.arguments.get("levels", (8, 5, 5, 5)))
 
     @property
     def patch(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import kit
@@ -55,25 +56,56 @@ def test_slot_by_slot_is_as_a_whole(head: str) -> None:
         np.testing.assert_array_equal(codes, kit.array(again).argmax(axis=-1))
 
 
-@HEADS
-def test_an_answer_does_not_depend_on_those_beside_it(head: str) -> None:
+@pytest.mark.parametrize(
+    ("head", "guidance"),
+    [("delay", 1.0), ("delay", 3.0), ("parallel", 1.0), ("depth", 1.0)],
+)
+def test_an_answer_does_not_depend_on_those_beside_it(
+    head: str, guidance: float
+) -> None:
+    options = dataclasses.replace(OPTIONS, picture_guidance=guidance)
     problem = toy_omni.toy_problem(head)
     chat = Chat(problem, toy_omni.toy_model(problem, head))
     wants = [("text",), ("text", "audio"), ("image",), ("text", "audio", "image")]
     asked = toy_omni.asked(4)
     open_answers = [Message("assistant", (), wants=w) for w in wants]
-    together = chat.answers(asked, open_answers, OPTIONS)
+    together = chat.answers(asked, open_answers, options)
     for i, parts in enumerate(together):
         kinds = [getattr(p, "kind", "text") for p in parts]
         expected = [{"audio": "sound", "image": "picture"}.get(w, w) for w in wants[i]]
         assert [k for k in kinds if k != "text"] == [k for k in expected if k != "text"]
-    again = chat.answers(asked, open_answers, OPTIONS)
+    again = chat.answers(asked, open_answers, options)
     assert _plain(again) == _plain(together)
     # The first has the number 0 alone as well, and so the same random numbers.
-    alone = chat.answers(asked[:1], open_answers[:1], OPTIONS)
+    alone = chat.answers(asked[:1], open_answers[:1], options)
     assert _plain(alone) == _plain(together[:1])
-    other = ChatOptions(**{**vars(OPTIONS), "seed": 1})
+    other = ChatOptions(**{**vars(options), "seed": 1})
     assert _plain(chat.answers(asked, open_answers, other)) != _plain(together)
+
+
+def test_a_picture_is_pushed_away_from_what_no_request_asks_for() -> None:
+    """Drawn without chance: each code the likeliest of blind + g (asked - blind)."""
+    problem = toy_omni.toy_problem("delay")
+    model, layout = toy_omni.toy_model(problem, "delay"), problem.layout
+    asked, guidance = (Message("user", (Text("draw nine"),)),), 4.0
+    answer = Message("assistant", (), wants=("image",))
+    options = dataclasses.replace(
+        OPTIONS, picture_temperature=0.0, picture_guidance=guidance
+    )
+    ((picture,),) = Chat(problem, model).answers([asked], [answer], options)
+    assert isinstance(picture, Coded)
+    said, logits = dataclasses.replace(answer, parts=(picture,)), []
+    for messages in (asked, (Message("user", ()),)):
+        slots = layout.example([*messages, said])
+        batch = {name: value[None] for name, value in slots.items()}
+        batch["targets_segments"] = np.ones_like(batch["targets"])
+        first = slots["targets"].tolist().index(layout.vocabulary.mark("<picture>"))
+        count, begin = picture.codes.size, layout.vocabulary.first_picture
+        whole = np.asarray(model(batch)[0])[0]
+        logits.append(whole[first : first + count, begin:])
+    guided = logits[1] + guidance * (logits[0] - logits[1])
+    assert guided.argmax(-1).tolist() == picture.codes.ravel().tolist()
+    assert guided.argmax(-1).tolist() != logits[0].argmax(-1).tolist()
 
 
 @HEADS
@@ -85,7 +117,7 @@ def test_what_is_written_stands_where_it_would_be_learned(head: str) -> None:
     asked, layout = toy_omni.asked(3), problem.layout
     answer = Message("assistant", (), wants=wants)
     prompts = [layout.prompt(messages, answer) for messages in asked]
-    group = Group(engine, prompts, [wants] * 3, OPTIONS, numbers=[0, 1, 2])
+    group = Group(engine, prompts, [answer] * 3, OPTIONS, numbers=[0, 1, 2])
     group.finish()
     for messages, prompt, line in zip(asked, prompts, group.lines, strict=True):
         slots = line.slots

@@ -11,7 +11,7 @@ from t2t.media.layout import ALL, MARKS, WHETHER, Layout, OmniVocabulary, Slots
 from t2t.media.messages import Coded, Message, Picture, Text
 
 TEXTS = ["draw three four two in red", "what number is this", "seven eight", "say nine"]
-DELAYS = [(0, 1, 1, 1), (0, 0, 0, 0), (0, 2, 1, 3)]
+DELAYS = [(0, 1, 1, 1), (0, 0, 0, 0), (0, 1, 0, 1)]
 
 
 class Fifty:
@@ -83,6 +83,22 @@ def test_books_are_delayed_and_aligned(
     np.testing.assert_array_equal(layout.aligned(streams), codes)
 
 
+@pytest.mark.parametrize("delays", DELAYS)
+def test_whether_a_sound_goes_on_is_told_without_what_follows(
+    vocabulary: OmniVocabulary, delays: tuple[int, ...]
+) -> None:
+    """Up to any frame, the slots of a sound are those of a longer one."""
+    layout, codes = Layout(vocabulary, delays=delays), _sound(6).codes
+    short, long = Slots(4), Slots(4)
+    layout.sound(short, codes[:4], learned=ALL)
+    layout.sound(long, codes, learned=ALL)
+    ends = short.main.index(vocabulary.mark("</sound>"))
+    assert ends == 5 and long.main[:ends] == short.main[:ends]
+    np.testing.assert_array_equal(long.audio[:ends], short.audio[:ends])
+    rest = np.array(delays) * (codes[3] + 1)  # of the last frame
+    np.testing.assert_array_equal(short.audio[ends], rest)
+
+
 def test_places_follow_time(vocabulary: OmniVocabulary) -> None:
     """A film frame is five ticks after the one before; codes spread over the rows."""
     layout = Layout(vocabulary, delays=(0, 1, 1, 1))
@@ -93,8 +109,8 @@ def test_places_follow_time(vocabulary: OmniVocabulary) -> None:
     first = int(np.argmax(main >= vocabulary.first_picture))
     grid = places[first : first + 16] - places[first]
     assert grid.tolist() == [[0, r, c] for r in range(4) for c in range(4)]
-    spoken = places[(main == vocabulary.mark("<audio>"))][:8, 0]
-    assert np.diff(spoken).tolist() == [1] * 7  # seven frames and the delay
+    spoken = places[(main == vocabulary.mark("<audio>"))][:7, 0]
+    assert np.diff(spoken).tolist() == [1] * 6
     assert (np.diff(places[:, 0]) >= 0).all()
 
 
@@ -146,7 +162,7 @@ def test_drawn_at_random_an_answer_keeps_its_form(
             if isinstance(part, Coded) and part.kind == "picture":
                 assert part.codes.shape == (4, 4)
             elif isinstance(part, Coded):
-                assert 1 <= len(part.codes) <= 8
+                assert 1 <= len(part.codes) <= 9
 
 
 def test_an_id_out_of_turn_is_refused(vocabulary: OmniVocabulary) -> None:
