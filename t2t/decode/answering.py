@@ -7,7 +7,7 @@ a server is fair, and how it stops working for a client that has gone.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,8 +16,10 @@ from t2t.decode.chat import LENGTHS, Chat, Group
 from t2t.decode.decoder import DecodeError, Decoder
 from t2t.decode.engine import ChatOptions
 from t2t.decode.fields import RequestError
+from t2t.decode.mitigations import Mitigations
 from t2t.decode.options import DecodeOptions
 from t2t.decode.requests import Request
+from t2t.decode.voice import VoiceSession
 from t2t.media.messages import Coded, Message, Picture, Text, kind_of
 
 LOST = "\N{REPLACEMENT CHARACTER}"  # at the end: of a character half written
@@ -84,6 +86,18 @@ class Answerer(Protocol):
         """Compiles what answers need, so that no client waits for it."""
         ...
 
+    def transcript(self, messages: Sequence[Message]) -> str:
+        """All that users write and say in them."""
+        ...
+
+    def voice_session(self, mitigations: Mitigations | None = None) -> VoiceSession:
+        """A conversation by voice, behind some stages.
+
+        Raises:
+          RequestError: for a run that does not speak.
+        """
+        ...
+
     def answer(self, request: Request) -> Writing:
         """Deltas, and then the reply; sounds and pictures as deltas if it streams.
 
@@ -115,9 +129,15 @@ class ChatAnswerer:
         problem = self.chat.problem
         return problem.picture_side * problem.pictures.patch
 
-    def voice_session(self) -> Any:
-        """A `VoiceSession`."""
-        return self.chat.voice_session()
+    def transcript(self, messages: Sequence[Message]) -> str:
+        """See `Answerer`; speech as the network itself writes it down."""
+        coded = self.chat.problem.code([messages])
+        parts = [p for m in coded[0] if m.role == "user" for p in m.parts]
+        return self.chat.transcript(parts)
+
+    def voice_session(self, mitigations: Mitigations | None = None) -> VoiceSession:
+        """See `Answerer`."""
+        return self.chat.voice_session(mitigations=mitigations)
 
     def rehearse(self) -> None:
         """Compiles what answers need, so that no client waits for it."""
@@ -278,6 +298,16 @@ class TextAnswerer:
             finishes.append(finish)
         asked = Counts(text=self._count(text, self.decoder.model.PROMPT))
         yield Reply(tuple(messages), tuple(finishes), asked, answered)
+
+    def transcript(self, messages: Sequence[Message]) -> str:
+        """See `Answerer`."""
+        parts = [p for m in messages if m.role == "user" for p in m.parts]
+        return " ".join(p.text for p in parts if isinstance(p, Text))
+
+    def voice_session(self, mitigations: Mitigations | None = None) -> VoiceSession:
+        """See `Answerer`."""
+        name = self.decoder.model.name
+        raise RequestError(f"{name} answers in text only", code="no_voice")
 
     def _text(self, request: Request) -> str:
         if request.modalities != ("text",):

@@ -20,15 +20,17 @@ from t2t.decode.decoder import DecodeError, load_model
 from t2t.decode.engine import Cache, ChatOptions, Engine, Line
 from t2t.decode.grammar import Limits
 from t2t.media.layout import Slots
-from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound
+from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound, Text
 from t2t.run import checkpoints
 from t2t.run.folder import open_run
 
 if TYPE_CHECKING:
+    from t2t.decode.mitigations import Mitigations
     from t2t.decode.voice import VoiceSession
 
 LENGTHS = (32, 64, 128, 192, 256)  # of prompts: XLA compiles once for each
 ROWS = 16  # conversations answered together
+WRITE_DOWN = "write down"  # what somebody says, as the model learned it
 
 
 class Chat:
@@ -80,6 +82,7 @@ class Chat:
         voice: str = "alto",
         turn_detection: bool = True,
         options: ChatOptions | None = None,
+        mitigations: Mitigations | None = None,
     ) -> VoiceSession:
         """A conversation by voice; see `t2t.decode.voice`."""
         from t2t.decode.voice import VoiceSession
@@ -87,7 +90,17 @@ class Chat:
         return VoiceSession(
             self.engine, self.codec, self.problem.code,
             voice=voice, turn_detection=turn_detection, options=options,
+            mitigations=mitigations, transcript=self.transcript,
         )  # fmt: skip
+
+    def transcript(self, parts: Sequence[Part]) -> str:
+        """What coded parts say: text as it is, speech as the network writes it down."""
+        sounds = [p for p in parts if isinstance(p, Coded) and p.kind == "sound"]
+        asked = [(Message("user", (Text(WRITE_DOWN), sound)),) for sound in sounds]
+        answer = Message("assistant", (), wants=("text",))
+        heard = self.answers(asked, [answer] * len(asked))
+        said = [*parts, *(p for found in heard for p in found)]
+        return " ".join(p.text for p in said if isinstance(p, Text))
 
     @property
     def codec(self) -> Codec:

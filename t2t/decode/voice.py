@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ import numpy as np
 from t2t.decode.codec import Codec
 from t2t.decode.decoder import DecodeError
 from t2t.decode.engine import Cache, ChatOptions, Engine, Line
+from t2t.decode.mitigations import BLOCKED, FILTERED, Blocked, Mitigations, Screen
 from t2t.decode.turns import STARTED, STOPPED, TurnDetector, TurnOptions
 from t2t.features import EOS
 from t2t.media.layout import Slots
-from t2t.media.messages import RATE, Message
+from t2t.media.messages import RATE, Coded, Message, Part
 from t2t.text.sentence_piece import SentencePiece
 
 SLOTS = 1024  # of a conversation: 25 are a second of speech
@@ -31,10 +32,14 @@ AT_ONCE = (1, 8, 64)  # slots that are pushed together: XLA compiles once for ea
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """What a step brought: samples float32 [n] at 16 kHz, text of the transcript."""
+    """What a step brought: samples float32 [n] at 16 kHz, text of the transcript.
+
+    finish: FILTERED where a stage has stopped the answer with it.
+    """
 
     samples: np.ndarray
     text: str = ""
+    finish: str = ""
 
 
 class Conversation:
@@ -102,6 +107,8 @@ class VoiceSession:
       code: of whole messages, as the problem has it.
       voice: that it answers in.
       turn_detection: whether it tells by itself where a turn ends; else `commit` does.
+      mitigations: stages that every answer has to pass.
+      transcript: of coded parts, for the moderation of what is asked.
     """
 
     rate = RATE
@@ -116,9 +123,14 @@ class VoiceSession:
         turn_detection: bool = True,
         options: ChatOptions | None = None,
         turns: TurnOptions | None = None,
+        mitigations: Mitigations | None = None,
+        transcript: Callable[[Sequence[Part]], str] | None = None,
     ) -> None:
         self.engine, self.codec, self.code = engine, codec, code
-        self.voice, self.options = voice, options or ChatOptions()
+        self.mitigations = mitigations or Mitigations()
+        self.transcript = transcript
+        self.voice = voice
+        self.options = self.mitigations.marked(options or ChatOptions())
         self.turn_detection = turn_detection
         self.conversation = Conversation(engine)
         self.detector = TurnDetector(turns or TurnOptions())
@@ -127,7 +139,9 @@ class VoiceSession:
         self._begun = np.zeros(0, np.float32)  # less than a frame
         self._heard: list[np.ndarray] | None = None  # codes of a sound that is open
         self._past = codec.begin_hearing
-        self._due = False  # an answer
+        # What was asked since the last answer, and where that began.
+        self._asked: list[Part] = []
+        self._exchange = self.conversation.mark()
         self._answers = 0
         self._frames: list[tuple[int, int]] = []  # marks before each, of the answer
 
@@ -137,13 +151,13 @@ class VoiceSession:
         self._begin_turn()
         self._hear(np.zeros(self.codec.frame, np.float32))
         self._end_turn()
-        for _ in self.respond():
+        for _ in self._answer(("text", "audio")):
             pass
         for _ in range(AT_ONCE[-1]):
             self.conversation.slots.add(EOS, learned=0)
         self.conversation.push()
         self.conversation.cut(beginning)
-        self._answers, self._frames = 0, []
+        self._answers, self._frames, self._asked = 0, [], []
 
     # -- what the user does ------------------------------------------------------------
 
@@ -180,9 +194,11 @@ class VoiceSession:
     def add(self, message: Message) -> None:
         """Puts a whole message into the conversation."""
         ((coded,),) = self.code([[message]])
+        self._ask()
         self.engine.layout.add(self.conversation.slots, coded)
         self.conversation.push()
-        self._due = self._due or message.role == "user"
+        if message.role == "user":
+            self._asked += coded.parts
 
     def interrupt(self, played: float) -> None:
         """The user heard `played` seconds of the answer: the rest is forgotten.
@@ -227,9 +243,30 @@ class VoiceSession:
         Raises:
           DecodeError: when there is nothing to answer.
         """
-        if not self._due:
+        if not self._asked:
             raise DecodeError("there is nothing to answer")
-        self._due, self._frames = False, []
+        asked, self._asked, self._frames = self._asked, [], []
+        screen = self.mitigations.screen(self.voice)
+        try:
+            if self.mitigations.asked is not None and self.transcript is not None:
+                screen.asked(self.transcript(asked))
+            yield from self._screened(screen, modalities)
+        except Blocked:
+            # Neither what was asked nor what was answered is kept.
+            self.conversation.cut(self._exchange)
+            self._frames = []
+            yield Chunk(np.zeros(0, np.float32), BLOCKED, finish=FILTERED)
+
+    def _screened(self, screen: Screen, modalities: tuple[str, ...]) -> Iterator[Chunk]:
+        text = ""
+        for chunk in self._answer(modalities):
+            text += chunk.text
+            screen.wrote(text)
+            screen.said(chunk.samples)
+            yield chunk
+        screen.done(text)
+
+    def _answer(self, modalities: tuple[str, ...]) -> Iterator[Chunk]:
         opening = Message("assistant", (), voice=self.voice, wants=modalities)
         slots, options = self.conversation.slots, self.options
         self.engine.layout.open(slots, opening)
@@ -287,11 +324,18 @@ class VoiceSession:
     def _begin_turn(self) -> None:
         if self.conversation.room < TURN:
             self.conversation.cut((0, 0))
+            self._asked = []
         self._open_sound()
         self._heard, self._past = [], self.codec.begin_hearing
 
+    def _ask(self) -> None:
+        """Something is asked: an exchange begins, unless one has begun."""
+        if not self._asked:
+            self._exchange = self.conversation.mark()
+
     def _open_sound(self) -> None:
         slots, layout = self.conversation.slots, self.engine.layout
+        self._ask()
         self._turn = self.conversation.mark()
         layout.open(slots, Message("user", ()))
         slots.add(layout.vocabulary.mark("<sound>"), learned=0)
@@ -314,7 +358,8 @@ class VoiceSession:
         """The end of the sound; it is pushed with the opening of the answer."""
         assert self._heard is not None
         self.engine.layout.end_sound(self.conversation.slots, self._heard, learned=0)
-        self._heard, self._begun, self._due = None, np.zeros(0, np.float32), True
+        self._asked.append(Coded("sound", np.array(self._heard)))
+        self._heard, self._begun = None, np.zeros(0, np.float32)
         self.detector.reset()
 
     def _text(self, first: int) -> str:

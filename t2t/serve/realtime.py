@@ -58,10 +58,7 @@ async def serve(socket: WebSocket, service: Service) -> None:
 
 
 async def _opened(service: Service) -> Any:
-    begin = getattr(service.answerer, "voice_session", None)
-    if begin is None:
-        raise RequestError(f"{service.name} answers in text only", code="no_voice")
-    return await service.worker.call("", begin)
+    return await service.worker.call("", service.answerer.voice_session)
 
 
 class Realtime:

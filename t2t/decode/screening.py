@@ -1,0 +1,114 @@
+"""Requests behind the stages of `t2t.decode.mitigations`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from t2t.decode.answering import Answerer, Counts, Delta, Reply, Writing
+from t2t.decode.mitigations import BLOCKED, FILTERED, Blocked, Mitigations, Screen
+from t2t.decode.requests import Request
+from t2t.decode.voice import VoiceSession
+from t2t.media.messages import Message, Sound, Text
+
+STOPPED = Message("assistant", (Text(BLOCKED),))
+
+
+class Screened:
+    """An `Answerer` behind the stages: an answer that one stops ends by FILTERED."""
+
+    def __init__(self, answerer: Answerer, mitigations: Mitigations) -> None:
+        self.answerer, self.mitigations = answerer, mitigations
+        self.modalities, self.side = answerer.modalities, answerer.side
+        self.transcript = answerer.transcript
+
+    def rehearse(self) -> None:
+        """See `Answerer`."""
+        self.answerer.rehearse()
+        listener = self.mitigations.listener
+        if listener is not None:
+            listener.hear(np.zeros(listener.frame, np.float32), listener.silence)
+
+    def voice_session(self, mitigations: Mitigations | None = None) -> VoiceSession:
+        """See `Answerer`; these stages by default."""
+        return self.answerer.voice_session(mitigations or self.mitigations)
+
+    def answer(self, request: Request) -> Writing:
+        """See `Answerer`."""
+        screens = [self.mitigations.screen(request.voice) for _ in range(request.n)]
+        if self.mitigations.asked is not None:
+            said = self.answerer.transcript(request.messages)
+            try:
+                for screen in screens:
+                    screen.asked(said)
+            except Blocked:
+                yield from _unasked(request)
+                return
+        options = self.mitigations.marked(request.options)
+        request = dataclasses.replace(request, options=options)
+        written = _Written(request, screens)
+        for item in self.answerer.answer(request):
+            if isinstance(item, Reply):
+                yield written.reply(item)
+            elif (delta := written.delta(item)) is not None:
+                yield delta
+
+
+class _Written:
+    """The answers to one request as they come, each before its screen."""
+
+    def __init__(self, request: Request, screens: list[Screen]) -> None:
+        self.request, self.screens = request, screens
+        self.texts = [""] * request.n
+        self.stopped: set[int] = set()
+
+    def delta(self, item: Delta) -> Delta | None:
+        """What of it may be told."""
+        number = item.number
+        if number in self.stopped:
+            return None
+        self.texts[number] += item.text
+        try:
+            self.screens[number].wrote(self.texts[number])
+            if item.samples is not None:
+                self.screens[number].said(item.samples)
+        except Blocked:
+            self.stopped.add(number)
+            return _instead(self.request, number)
+        return item
+
+    def reply(self, reply: Reply) -> Reply:
+        """The whole of it; what streamed has passed its screen already."""
+        for number, message in enumerate(reply.messages):
+            if number not in self.stopped:
+                try:
+                    self._whole(self.screens[number], message)
+                except Blocked:
+                    self.stopped.add(number)
+        messages, finishes = list(reply.messages), list(reply.finishes)
+        for number in self.stopped:
+            messages[number], finishes[number] = STOPPED, FILTERED
+        return dataclasses.replace(
+            reply, messages=tuple(messages), finishes=tuple(finishes)
+        )
+
+    def _whole(self, screen: Screen, message: Message) -> None:
+        text = "".join(p.text for p in message.parts if isinstance(p, Text))
+        if not self.request.stream:
+            screen.wrote(text)
+            for part in message.parts:
+                if isinstance(part, Sound):
+                    screen.said(part.samples)
+        screen.done(text)
+
+
+def _unasked(request: Request) -> Writing:
+    """What is answered where the network is not even asked."""
+    yield from (_instead(request, number) for number in range(request.n))
+    each = request.n
+    yield Reply((STOPPED,) * each, (FILTERED,) * each, Counts(), Counts())
+
+
+def _instead(request: Request, number: int) -> Delta:
+    return Delta(number, text=BLOCKED if request.stream else "", finish=FILTERED)
