@@ -17,6 +17,7 @@ command = Command(
         "t2t-serve --output_dir=RUN",
         "t2t-serve --output_dir=RUN --port=9000 --max_sessions=4",
         "t2t-serve --output_dir=RUN --host=0.0.0.0 --api_key_file=KEY",
+        "t2t-serve --output_dir=RUN --moderation_terms=TERMS --sign_key_file=SIGN",
     ],
 )
 command.string("output_dir", None, "the run folder: of an omni, or of any text model")
@@ -29,6 +30,13 @@ command.string("api_key_file", None, "a file with the key that clients must show
 command.integer("max_sessions", 16, "requests that wait at once, and voices connected")
 command.string("allow_files", None, "read media that requests name below this folder")
 command.boolean("allow_http", False, "read media that requests name on the web")
+command.string("moderation_terms", None, "a file of terms that are not talked about")
+command.string("moderate", "input,output", "which of it, where terms are given")
+command.string(
+    "voice_guard", None, "a folder with voice_guard.npz: no other voice is heard"
+)
+command.string("sign_key_file", None, "signs PNG and WAV; made where there is none")
+command.string("watermark_file", None, "a secret, drawn into sound and pictures")
 
 
 def main() -> None:
@@ -71,22 +79,83 @@ def _check(flags: dict[str, Any]) -> str:
         raise UsageError(f"--max_sessions={flags['max_sessions']}: at least 1")
     if flags["allow_files"] and not Path(flags["allow_files"]).is_dir():
         raise UsageError(f"--allow_files: there is no folder {flags['allow_files']!r}")
-    if not flags["api_key_file"]:
+    unknown = set(_moderated(flags)) - {"input", "output"}
+    if unknown:
+        raise UsageError(f"--moderate={flags['moderate']}: input, output or both")
+    return _word(flags, "api_key_file")
+
+
+def _moderated(flags: dict[str, Any]) -> list[str]:
+    return [word.strip() for word in flags["moderate"].split(",") if word.strip()]
+
+
+def _word(flags: dict[str, Any], name: str) -> str:
+    """The word that is in a flag's file; '' without the flag."""
+    if not flags[name]:
         return ""
-    key = Path(flags["api_key_file"]).read_text(encoding="utf-8").strip()
-    if not key or not key.isascii() or len(key.split()) != 1:
-        raise UsageError(
-            f"--api_key_file={flags['api_key_file']}: one word of ASCII is expected"
-        )
-    return key
+    word = Path(flags[name]).read_text(encoding="utf-8").strip()
+    if not word or not word.isascii() or len(word.split()) != 1:
+        raise UsageError(f"--{name}={flags[name]}: one word of ASCII is expected")
+    return word
+
+
+def _mitigations(flags: dict[str, Any], *, run: str, say: Any) -> Any:
+    """The stages that flags ask for.
+
+    Raises:
+      ValueError: for files that are not what they should be.
+    """
+    from t2t.decode.guard import FrozenGuard, Listener
+    from t2t.decode.mitigations import Event, Mitigations, Terms
+    from t2t.decode.watermark import STRENGTH
+    from t2t.media.provenance import Signer
+    from t2t.problems.omni.sentences import REFUSALS
+
+    terms, listener = flags["moderation_terms"], None
+    found = Terms.from_file(terms) if terms else None
+    if flags["voice_guard"]:
+        frozen = FrozenGuard()
+        frozen.load(Path(flags["voice_guard"]))
+        listener = Listener(frozen.model)
+    key, secret = flags["sign_key_file"], _word(flags, "watermark_file")
+
+    def log(event: Event) -> None:
+        if event.action != "passed":
+            say(str(event))
+
+    return Mitigations(
+        asked=found if "input" in _moderated(flags) else None,
+        written=found if "output" in _moderated(flags) else None,
+        refusals=REFUSALS,
+        listener=listener,
+        signer=Signer.from_file(key) if key else None,
+        claims={"made by": "t2t", "model": run},
+        watermark=STRENGTH if secret else 0.0,
+        watermark_secret=secret,
+        log=log,
+    )
 
 
 def _serve(flags: dict[str, Any], *, key: str, checkpoint: Path) -> int:
     import t2t
     from t2t.decode.answering import answerer
+    from t2t.decode.screening import Screened
     from t2t.media.fetch import Access
     from t2t.serve.server import serve
     from t2t.serve.service import ServeOptions, name_of
+
+    def say(line: str) -> None:
+        print(f"t2t-serve: {line}", file=sys.stderr, flush=True)
+
+    name = name_of(flags["output_dir"])
+    try:
+        mitigations = _mitigations(flags, run=name, say=say)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+    def load() -> Screened:
+        run = t2t.load(flags["output_dir"], checkpoint_path=checkpoint)
+        return Screened(answerer(run), mitigations)
 
     options = ServeOptions(
         host=flags["host"],
@@ -94,19 +163,11 @@ def _serve(flags: dict[str, Any], *, key: str, checkpoint: Path) -> int:
         api_key=key,
         max_sessions=flags["max_sessions"],
         access=Access(folder=flags["allow_files"], http=flags["allow_http"]),
+        seal=mitigations.seal,
     )
-
-    def say(line: str) -> None:
-        print(f"t2t-serve: {line}", file=sys.stderr, flush=True)
-
     if not key and flags["host"] not in ("127.0.0.1", "::1", "localhost"):
         say("other machines may ask without a key: --api_key_file=FILE asks for one")
-    return serve(
-        name_of(flags["output_dir"]),
-        lambda: answerer(t2t.load(flags["output_dir"], checkpoint_path=checkpoint)),
-        options=options,
-        say=say,
-    )
+    return serve(name, load, options=options, say=say)
 
 
 if __name__ == "__main__":

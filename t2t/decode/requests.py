@@ -59,6 +59,7 @@ class Request:
     most_tokens: of text, and of frames of sound, as asked for; None for the usual.
     n: answers.
     counted: whether a stream ends with its usage.
+    seal: of PNG and WAV as they leave, such as `Mitigations.seal`.
     """
 
     messages: tuple[Message, ...]
@@ -72,6 +73,7 @@ class Request:
     n: int = 1
     model: str = ""
     counted: bool = False
+    seal: Callable[[bytes], bytes] = lambda data: data
 
 
 def parse(

@@ -67,11 +67,11 @@ def message_json(message: Message, request: Request) -> dict[str, Any]:
     content: Any = text
     if pictures:
         words = [{"type": "text", "text": text}] if text else []
-        content = [*words, *map(picture_json, pictures)]
+        content = [*words, *(picture_json(p, request) for p in pictures)]
     found = {"role": "assistant", "content": content, "refusal": None}
     if sounds:
         samples = np.concatenate([s.samples for s in sounds])
-        sound = encoded(samples, request.audio_format)
+        sound = encoded(samples, request.audio_format, request)
         found["audio"] = {
             "id": f"audio_{secrets.token_hex(12)}",
             "data": base64.b64encode(sound).decode(),
@@ -81,15 +81,18 @@ def message_json(message: Message, request: Request) -> dict[str, Any]:
     return found
 
 
-def picture_json(picture: Picture) -> dict[str, Any]:
+def picture_json(picture: Picture, request: Request) -> dict[str, Any]:
     """A picture as a part with a data: URL."""
-    url = (
-        "data:image/png;base64," + base64.b64encode(encode_png(picture.pixels)).decode()
-    )
+    url = f"data:image/png;base64,{drawn(picture, request)}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def encoded(samples: np.ndarray, format: str) -> bytes:
+def drawn(picture: Picture, request: Request) -> str:
+    """A picture as base64 of a sealed PNG."""
+    return base64.b64encode(request.seal(encode_png(picture.pixels))).decode()
+
+
+def encoded(samples: np.ndarray, format: str, request: Request) -> bytes:
     """Samples at 16 kHz as a file, or as bytes of 'pcm16' at 24 kHz.
 
     Raises:
@@ -98,7 +101,8 @@ def encoded(samples: np.ndarray, format: str) -> bytes:
     if format in ("pcm16", "pcm"):
         wire = resampled(samples, RATE, wanted=WIRE_RATE)
         return encode_audio(wire, WIRE_RATE, format="pcm")
-    return encode_audio(samples, RATE, format=format)
+    sound = encode_audio(samples, RATE, format=format)
+    return request.seal(sound) if format == "wav" else sound
 
 
 def usage_json(asked: Counts, answered: Counts) -> dict[str, Any]:
@@ -157,7 +161,7 @@ class Chunks:
             sound = self._audio(delta.number, data=data.decode())
             found.append(self._chunk(delta.number, {"audio": sound}))
         if delta.picture is not None:
-            part = picture_json(delta.picture)
+            part = picture_json(delta.picture, self.request)
             found.append(self._chunk(delta.number, {"content": [part]}))
         if delta.finish:
             found.append(self._chunk(delta.number, {}, finish=delta.finish))

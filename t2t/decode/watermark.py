@@ -29,6 +29,7 @@ import numpy as np
 from t2t.decode.inversion import STEPS, PictureInversion, SoundInversion
 
 SOUND, PICTURE = "sound", "picture"
+STRENGTH = 3.0  # usual: added to the logits of green codes, see scripts/bench_watermark
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import dataclasses
 import time
 from importlib import resources
@@ -16,12 +15,13 @@ from starlette.exceptions import HTTPException
 from t2t import registry
 from t2t.decode import requests
 from t2t.decode.answering import Reply
+from t2t.decode.chat import WRITE_DOWN
 from t2t.decode.fields import Fields, RequestError, read_json, shown
+from t2t.decode.mitigations import FILTERED
 from t2t.decode.references import References
-from t2t.decode.responses import Chunks, encoded, reply_json, usage_json
+from t2t.decode.responses import Chunks, drawn, encoded, reply_json, usage_json
 from t2t.media.layout import VOICES
 from t2t.media.messages import Message, Picture, Sound, Text
-from t2t.media.pictures import encode_png
 from t2t.serve import realtime
 from t2t.serve.gate import Gate
 from t2t.serve.replies import (
@@ -34,7 +34,7 @@ from t2t.serve.replies import (
 )
 from t2t.serve.service import Service
 
-SAY, WRITE_DOWN, DRAW = "say {}", "write down", "draw {}"  # as the model learned them
+SAY, DRAW = "say {}", "draw {}"  # as the model learned them
 MOST_INPUT = 4096  # characters to be spoken or drawn
 SPOKEN = {
     "mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus": "audio/ogg",
@@ -173,9 +173,10 @@ class Routes:
                 _asking(Text(SAY.format(text))), ("text", "audio"), voice,
                 model=fields.text("model", ""),
             )  # fmt: skip
-            reply = await self._reply(request, self.service.checked(asked))
+            asked = self.service.checked(asked)
+            reply = await self._answer(request, asked)
             (sound,) = _parts(reply, Sound)
-            data = await asyncio.to_thread(encoded, sound.samples, format)
+            data = await asyncio.to_thread(encoded, sound.samples, format, asked)
         return Response(data, media_type=SPOKEN[format])
 
     async def transcriptions(self, request: Request) -> Response:
@@ -200,7 +201,7 @@ class Routes:
             asked = requests.Request(
                 _asking(Text(WRITE_DOWN), sound), model=fields.text("model", "")
             )
-            reply = await self._reply(request, self.service.checked(asked))
+            reply = await self._answer(request, self.service.checked(asked))
         text = "".join(part.text for part in _parts(reply, Text))
         if format == "text":
             return Response(text + "\n", media_type="text/plain; charset=utf-8")
@@ -240,11 +241,9 @@ class Routes:
                 n=fields.integer("n", 1, low=1, high=requests.MOST_ANSWERS),
                 model=fields.text("model", ""),
             )
-            reply = await self._reply(request, self.service.checked(asked))
-        data = [
-            {"b64_json": base64.b64encode(encode_png(picture.pixels)).decode()}
-            for picture in _parts(reply, Picture)
-        ]
+            asked = self.service.checked(asked)
+            reply = await self._answer(request, asked)
+        data = [{"b64_json": drawn(p, asked)} for p in _parts(reply, Picture)]
         usage = usage_json(reply.asked, reply.answered)
         renamed = {
             "input_tokens": usage["prompt_tokens"],
@@ -255,6 +254,17 @@ class Routes:
         return json_response(
             {"created": int(time.time()), "data": data, "usage": renamed}
         )
+
+    async def _answer(self, request: Request, asked: requests.Request) -> Reply:
+        """As `_reply`, where nothing but what was asked for will do.
+
+        Raises:
+          RequestError: also when a stage has stopped the answer.
+        """
+        reply = await self._reply(request, asked)
+        if FILTERED in reply.finishes:
+            raise RequestError("the answer was stopped", code=FILTERED)
+        return reply
 
     async def _reply(self, request: Request, asked: requests.Request) -> Reply:
         lacking = set(asked.modalities) - set(self.service.answerer.modalities)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class ServeOptions:
       stalled: seconds after which a client that reads nothing is dropped.
       deadline: seconds for an answer, with its waiting.
       idle: seconds after which a silent voice session is closed.
+      seal: of PNG and WAV as they leave.
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +49,7 @@ class ServeOptions:
     stalled: float = 20.0
     deadline: float = 120.0
     idle: float = 600.0
+    seal: Callable[[bytes], bytes] = lambda data: data
 
 
 class Service:
@@ -149,7 +151,7 @@ class Service:
           RequestError: for another model, or modalities that it does not answer in.
         """
         self.check_model(request.model)
-        return dataclasses.replace(request, model=self.name)
+        return dataclasses.replace(request, model=self.name, seal=self.options.seal)
 
     def check_model(self, model: str) -> None:
         """

@@ -92,6 +92,8 @@ class Speaking:
             await self._begin()
             while not self._reason and (found := await self._chunk()) is not None:
                 await self._give(found)
+                if found.finish:
+                    return "incomplete", {"type": "incomplete", "reason": found.finish}
             if not self._reason:
                 return "completed", None
             await self._leave()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import media_toys
@@ -35,7 +35,11 @@ class FakeAnswerer:
 
     def rehearse(self) -> None: ...
 
-    def voice_session(self) -> FakeVoice:
+    def transcript(self, messages: Sequence[Message]) -> str:
+        parts = [p for m in messages for p in m.parts]
+        return " ".join(p.text for p in parts if isinstance(p, Text))
+
+    def voice_session(self, mitigations: Any = None) -> FakeVoice:
         self.voices.append(FakeVoice())
         return self.voices[-1]
 
@@ -94,6 +98,7 @@ class FakeVoice:
         self.speaks = self.due = False
         self.heard = 0
         self.chunks = 5
+        self.finish = ""  # of the last chunk
         self.pause = 0.0  # seconds that a chunk takes
 
     def feed(self, samples: np.ndarray) -> list[str]:
@@ -139,7 +144,8 @@ class FakeVoice:
                 time.sleep(self.pause)
                 silent = np.zeros(0, np.float32)
                 tone = media_toys.tone(0.1) if "audio" in modalities else silent
-                yield Chunk(tone, f"w{i} ")
+                finish = self.finish if i == self.chunks - 1 else ""
+                yield Chunk(tone, f"w{i} ", finish)
         except GeneratorExit:
             self.log.append("left")
             raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import openai
 from fakes import FakeAnswerer
 
+from t2t.decode.answering import Answerer
 from t2t.serve.server import Running
 from t2t.serve.service import ServeOptions
 
@@ -33,12 +34,17 @@ class Served:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
 
-def started(options: ServeOptions, *, load: bool = True) -> Iterator[Served]:
-    """Of fakes, on a port that is free."""
+def started(
+    options: ServeOptions,
+    *,
+    load: bool = True,
+    behind: Callable[[FakeAnswerer], Answerer] = lambda answerer: answerer,
+) -> Iterator[Served]:
+    """Of fakes, behind something if need be, on a port that is free."""
     running, answerer = Running("toy", options), FakeAnswerer()
     with running.beside():
         if load:
-            running.load(lambda: answerer)
+            running.load(lambda: behind(answerer))
         try:
             yield Served(running, answerer, options.api_key)
         finally:
