@@ -82,6 +82,9 @@ def _check(flags: dict[str, Any]) -> str:
     unknown = set(_moderated(flags)) - {"input", "output"}
     if unknown:
         raise UsageError(f"--moderate={flags['moderate']}: input, output or both")
+    if flags["moderation_terms"]:
+        Path(flags["moderation_terms"]).stat()
+    _word(flags, "watermark_file")
     return _word(flags, "api_key_file")
 
 
