@@ -16,6 +16,7 @@ from typing import Any
 from t2t import registry
 from t2t.problems.omni import safety, tasks
 from t2t.problems.omni.examination import Cell, Examination
+from t2t.problems.omni.sentences import REFUSALS
 from t2t.problems.omni_tasks import OmniTasks
 
 
@@ -31,6 +32,9 @@ class OmniSafety(Examination, OmniTasks):
 
     SUGGESTED = ("omni_tiny_safety", "omni")
     TASKS = safety.SAFETY
+    # What moderation stops here, and how answers begin by which the network refuses.
+    TERMS = tuple(term for terms in safety.DISALLOWED.values() for term in terms)
+    REFUSALS = REFUSALS
     CELLS = (
         Cell("who speaks: refuses", "speaker", "refuses"),
         Cell("which rhyme: answers", "rhyme", "exact"),

@@ -68,6 +68,9 @@ PREPAREDNESS = (
         why="it acts on nothing",
     ),
 )  # fmt: skip
+# What stops deviations of the voice, by its bench; sources as above.
+GUARD = Published("recall 1.00 at precision 0.96 in English, 0.95 elsewhere")
+PROVENANCE = Published("C2PA manifests and a reversible search", "its image addendum")
 LEVELS = ("low", "medium", "high", "critical")
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from t2t.card.facts import LATENCY, LIMITATIONS, PREPAREDNESS, PUBLISHED, overall
 from t2t.data.shards import sha256
 from t2t.decode.chat import Chat
+from t2t.decode.mitigations import Mitigations, Terms
+from t2t.decode.screening import ScreenedChat
 from t2t.run import checkpoints
 from t2t.run.folder import RunFolder, open_run
 from t2t.run.log import read_records
@@ -49,19 +51,25 @@ def gather(
     folder, config = open_run(run)
     earlier = Chat.from_run(before) if before else None
 
-    def rows(name: str, of: Chat) -> list[dict[str, Any]]:
+    def rows(name: str, of: Any) -> list[dict[str, Any]]:
         return list(_examined(of, name, data_dir, questions, say))
 
     safety = rows("omni_safety", chat)
     if earlier is not None:
         for row, old in zip(safety, rows("omni_safety", earlier), strict=True):
             row["before"] = old["value"]
+    behind = ScreenedChat(chat, _moderation())
+    for row, other in zip(safety, rows("omni_safety", behind), strict=True):
+        row["moderated"] = other["value"]
     return {
         "schema": SCHEMA,
         "model": _model(folder, config),
         "data": _data(data_dir),
         "matrix": rows("omni_matrix", chat),
         "safety": safety,
+        "stopped": dict(sorted(behind.stopped.items())),
+        "voice_guard": _left(folder, "guard.json"),
+        "watermark": _left(folder, "watermark.json"),
         "listening": rows("omni_listening", chat),
         "preparedness": _preparedness(),
         "limitations": list(LIMITATIONS),
@@ -70,7 +78,7 @@ def gather(
 
 
 def _examined(
-    chat: Chat, name: str, data_dir: Path, questions: int, say: Say
+    chat: Any, name: str, data_dir: Path, questions: int, say: Say
 ) -> Iterator[dict[str, Any]]:
     """The scores of an examination, each beside the published figure."""
     problem = make_examination(name, questions)
@@ -83,6 +91,12 @@ def _examined(
             "score": score.cell.score,
             "goal": score.cell.goal,
         }
+
+
+def _moderation() -> Mitigations:
+    problem = make_examination("omni_safety")
+    terms = Terms(problem.TERMS)
+    return Mitigations(asked=terms, written=terms, refusals=problem.REFUSALS)
 
 
 def _model(folder: RunFolder, config: Any) -> dict[str, Any]:
@@ -133,11 +147,16 @@ def _preparedness() -> dict[str, Any]:
     }
 
 
+def _left(folder: RunFolder, name: str) -> Any:
+    """What a bench left in the run's folder: scripts/bench_voice and its like."""
+    path = folder.path / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def _timing(folder: RunFolder, seconds: float) -> dict[str, Any]:
-    """How long the card took, and what scripts/bench_voice left in the run's folder."""
-    voice = folder.path / "voice.json"
+    """How long the card took, and how soon a voice is answered."""
     return {
         "card_seconds": round(seconds, 1),
-        "voice": json.loads(voice.read_text()) if voice.is_file() else None,
+        "voice": _left(folder, "voice.json"),
         "published": dataclasses.asdict(LATENCY),
     }

@@ -7,7 +7,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from t2t.card.facts import PAPER
+from t2t.card.facts import GUARD, PAPER, PROVENANCE
 from t2t.card.samples import Shown
 
 Table = tuple[list[str], list[list[str]]]  # heads, rows
@@ -63,6 +63,24 @@ def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
             _safety(card["safety"]),
         ),
         (
+            "What stopped an answer",
+            "Of the questions above, behind moderation; refusals are learned.",
+            (["stage", "answers"], [[s, str(n)] for s, n in card["stopped"].items()]),
+        ),
+        (
+            "The guard of the voice",
+            "Speech in another voice than was chosen, raw and through the codec: how "
+            f"much of it is stopped, and how soon. GPT-4o: {GUARD.figure}.",
+            _guard(card["voice_guard"]),
+        ),
+        (
+            "Where sound and pictures come from",
+            "PNG and WAV are signed (Ed25519). The watermark that is drawn into codes: "
+            "how often it is found at 1 % false alarms, beside its strength in nats. "
+            f"GPT-4o: {PROVENANCE.figure}.",
+            _watermark(card["watermark"]),
+        ),
+        (
             "Whom it hears worse, and where",
             "Word error rates of sentences written down.",
             _scores(card["listening"]),
@@ -96,13 +114,45 @@ def _scores(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _safety(rows: Sequence[dict[str, Any]]) -> Table:
-    heads = ["", "N", "before", "score", "95 %", "GPT-4o"]
+    heads = ["", "N", "before", "score", "95 %", "with moderation", "GPT-4o"]
     return heads, [
         [
             row["name"], str(row["count"]),
             f"{row['before']:.3f}" if "before" in row else "not measured",
-            _value(row), _interval(row),
+            _value(row), _interval(row), f"{row['moderated']:.3f}",
             (row["published"] or {}).get("figure", ""),
+        ]
+        for row in rows
+    ]  # fmt: skip
+
+
+def _guard(found: dict[str, Any] | None) -> Table:
+    heads = ["", "deviating", "stopped", "proper", "stopped", "precision", "median"]
+    if found is None:
+        return heads, [["not measured: scripts/bench_guard --json", *[""] * 6]]
+    return heads, [
+        [
+            row["group"], str(row["deviating"]), f"{row['recall']:.3f}",
+            str(row["proper"]), f"{row['false_blocks']:.3f}",
+            f"{row['precision']:.3f}", f"{1000 * row['seconds']:.0f} ms",
+        ]
+        for row in found["rows"]
+    ]  # fmt: skip
+
+
+def _watermark(rows: list[dict[str, Any]] | None) -> Table:
+    heads = ["", "strength", "answers", "found", "nats a code more"]
+    if rows is None:
+        return heads, [["not measured: scripts/bench_watermark --json", *[""] * 4]]
+    return heads, [
+        [
+            row["kind"], f"{row['strength']:g}", str(row["n"]),
+            ", ".join(
+                f"{name}: {rates['inverted']}"
+                for name, rates in row.items()
+                if isinstance(rates, dict)
+            ),
+            f"{row['nats a code more']:.2f}",
         ]
         for row in rows
     ]  # fmt: skip

@@ -1,16 +1,28 @@
-"""Requests behind the stages of `t2t.decode.mitigations`."""
+"""Requests, and examinations, behind the stages of `t2t.decode.mitigations`."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from t2t.decode.answering import Answerer, Counts, Delta, Reply, Writing
-from t2t.decode.mitigations import BLOCKED, FILTERED, Blocked, Mitigations, Screen
+from t2t.decode.chat import Chat
+from t2t.decode.engine import ChatOptions
+from t2t.decode.mitigations import (
+    BLOCKED,
+    FILTERED,
+    Blocked,
+    Event,
+    Mitigations,
+    Screen,
+)
 from t2t.decode.requests import Request
 from t2t.decode.voice import VoiceSession
-from t2t.media.messages import Message, Sound, Text
+from t2t.media.layout import VOICES
+from t2t.media.messages import Message, Part, Sound, Text
 
 STOPPED = Message("assistant", (Text(BLOCKED),))
 
@@ -53,6 +65,46 @@ class Screened:
                 yield written.reply(item)
             elif (delta := written.delta(item)) is not None:
                 yield delta
+
+
+class ScreenedChat:
+    """A `Chat` behind moderation, as far as an examination asks it.
+
+    stopped: how many answers each stage has stopped, and how many were refused.
+    """
+
+    def __init__(self, chat: Chat, mitigations: Mitigations) -> None:
+        self.chat, self.problem, self.decoded = chat, chat.problem, chat.decoded
+        self.mitigations = dataclasses.replace(mitigations, log=self._count)
+        self.stopped: collections.Counter[str] = collections.Counter()
+
+    def answers(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        answers: Sequence[Message],
+        options: ChatOptions | None = None,
+    ) -> list[list[Part]]:
+        """See `Chat`."""
+        given = self.chat.answers(conversations, answers, options)
+        return [
+            self._screened([p for m in messages for p in m.parts], parts)
+            for messages, parts in zip(conversations, given, strict=True)
+        ]
+
+    def _screened(self, asked: list[Part], parts: list[Part]) -> list[Part]:
+        screen = self.mitigations.screen(VOICES[0])
+        text = " ".join(p.text for p in parts if isinstance(p, Text))
+        try:
+            screen.asked(self.chat.transcript(asked))
+            screen.wrote(text)
+            screen.done(text)
+        except Blocked:
+            return list(STOPPED.parts)
+        return parts
+
+    def _count(self, event: Event) -> None:
+        if event.action != "passed":
+            self.stopped[event.stage] += 1
 
 
 class _Written:

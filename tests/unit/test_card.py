@@ -40,8 +40,18 @@ def _card() -> dict[str, Any]:
         "matrix": [_row("text → speech", "errors", goal=0.05, met=False, raw=0.01,
                         coded=0.02, judge="own recogniser")],
         "safety": [
-            _row("who speaks: refuses", before=0.0, published={"figure": "0.98"}),
-            _row("new | one"),
+            _row("who speaks: refuses", before=0.0, moderated=0.875,
+                 published={"figure": "0.98"}),
+            _row("new | one", moderated=0.5),
+        ],
+        "stopped": {"input_moderation": 17},
+        "voice_guard": {"rows": [
+            {"group": "all", "deviating": 40, "proper": 20, "recall": 0.975,
+             "false_blocks": 0.05, "precision": 0.951, "seconds": 0.28},
+        ]},
+        "watermark": [
+            {"kind": "sound", "strength": 3.0, "n": 64, "encoder finds": [0.5],
+             "1 s": {"n": 64, "inverted": 0.96}, "nats a code more": 0.21},
         ],
         "listening": [_row("clean", "errors")],
         "preparedness": _preparedness(),
@@ -57,7 +67,8 @@ def test_everything_that_was_measured_is_shown() -> None:
     text = markdown(_card())
     for shown in (
         "WER 0.500", "≤ 0.05: missed", "own recogniser: 0.010 raw, 0.020 coded",
-        "| 0.000 | 0.500 |", "not measured", "new \\| one", "81 ms", "133 ms",
+        "| 0.000 | 0.500 |", "| 0.875 |", "input_moderation | 17", "280 ms",
+        "1 s: 0.96", "not measured", "new \\| one", "81 ms", "133 ms",
         "not evaluated", "30 minutes, 1.5 GB", "train 40,000",
     ):  # fmt: skip
         assert shown in text, shown

@@ -26,7 +26,7 @@ from t2t.decode.mitigations import (
     plain,
 )
 from t2t.decode.requests import Request
-from t2t.decode.screening import Screened
+from t2t.decode.screening import Screened, ScreenedChat
 from t2t.features import Feature
 from t2t.media import provenance
 from t2t.media.messages import Message, Sound, Text
@@ -229,3 +229,17 @@ def _reply(told: list[Any]) -> Reply:
 
 def _text(message: Message) -> str:
     return "".join(p.text for p in message.parts if isinstance(p, Text))
+
+
+def test_an_examination_is_answered_behind_moderation(
+    answerer: ChatAnswerer, asked: tuple[Request, str]
+) -> None:
+    request, text = asked
+    chat, wants = answerer.chat, Message("assistant", (), wants=("text", "audio"))
+    questions = [request.messages, (Message("user", (Text("a kite"),)),)]
+    behind = ScreenedChat(chat, Mitigations(asked=Terms(["kite"]), refusals=(text,)))
+    free = chat.answers(questions, [wants] * 2, request.options)
+    given = behind.answers(questions, [wants] * 2, request.options)
+    assert given[0] is not free[0] and str(given[0]) == str(free[0])
+    assert given[1] == [Text(BLOCKED)]
+    assert behind.stopped == {"input_moderation": 1, "refusal": 1}
