@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class OmniTasks(Problem):
     def __init__(
         self,
         *,
-        conversations: int = 40_000,
+        conversations: int = 80_000,
         audio_head: str = "delay",
         vocabulary_size: int = 512,
         nothing: float = 0.1,
@@ -125,9 +126,10 @@ class OmniTasks(Problem):
         if not self._vocabulary.built:
             yield from itertools.islice(made, min(count, 5000))
             return
-        while chunk := list(itertools.islice(made, min(AT_ONCE, count))):
-            count -= len(chunk)
-            coded = self.code([example["messages"] for example in chunk])
+        made = itertools.islice(made, count)
+        chunks = iter(lambda: list(itertools.islice(made, AT_ONCE)), [])
+        for chunk, sounds in _ahead(chunks, self._spoken):
+            coded = self._code([example["messages"] for example in chunk], sounds)
             for example, messages in zip(chunk, coded, strict=True):
                 yield {**example, "messages": messages}
 
@@ -161,14 +163,25 @@ class OmniTasks(Problem):
         Raises:
           DataUnavailable: when there is no speech to be had.
         """
-        sounds = self._sounds.encode(self._heard(conversations))
+        return self._code(conversations, self._heard(conversations))
+
+    def _spoken(self, chunk: Sequence[Example]) -> list[np.ndarray]:
+        return self._heard([example["messages"] for example in chunk])
+
+    def _code(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        sounds: Sequence[np.ndarray],
+    ) -> list[tuple[Message, ...]]:
+        """Conversations and the samples of all their sounds, in order."""
+        codes = self._sounds.encode(sounds)
         seen: list[np.ndarray] = []
         for part in _parts(conversations):
             if isinstance(part, Picture):
                 seen.append(part.pixels)
             elif isinstance(part, Film):
                 seen.extend(part.frames)
-        heard, looked = iter(sounds), iter(self._pictures.encode(seen))
+        heard, looked = iter(codes), iter(self._pictures.encode(seen))
 
         def coded(part: Any) -> Any:
             if isinstance(part, HEARD):
@@ -248,6 +261,21 @@ class OmniTasks(Problem):
         for part in _parts(example["messages"] for example in examples):
             if isinstance(part, Text | Utterance):
                 yield part.text
+
+
+def _ahead(
+    items: Iterator[Any], prepare: Callable[[Any], Any]
+) -> Iterator[tuple[Any, Any]]:
+    """(an item, what is made of it), the next one's being made meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        earlier: Any = None
+        for item in items:
+            made = pool.submit(prepare, item)
+            if earlier is not None:
+                yield earlier[0], earlier[1].result()
+            earlier = item, made
+        if earlier is not None:
+            yield earlier[0], earlier[1].result()
 
 
 def _parts(conversations: Iterable[Sequence[Message]]) -> Iterator[Any]:
