@@ -44,6 +44,8 @@ EXTRAS = {
         "soundfile>=0.13",
         "soxr>=1.0",
     ],
+    # Others' judges of what omni says; PocketSphinx's acoustic model is in its wheel.
+    "judges": ["pocketsphinx==5.1.1"],
     # OpenAI's forms over HTTP and WebSockets.
     "serve": [
         "fastapi>=0.115",
@@ -62,6 +64,7 @@ EXTRAS["test"] = [
     *EXTRAS["environments"],
     *EXTRAS["replay"],
     *EXTRAS["omni"],
+    *EXTRAS["judges"],
     *EXTRAS["serve"],
     *EXTRAS["jax"],
     # The independent reference of tests/golden; any version would do.

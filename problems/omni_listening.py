@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from t2t import registry
 from t2t.problems.omni import conditions, tasks, voices
-from t2t.problems.omni.examination import Cell, Examination
+from t2t.problems.omni.examination import Examination
+from t2t.problems.omni.scores import Cell
 from t2t.problems.omni_tasks import OmniTasks
 
 

@@ -2,14 +2,16 @@
 
     t2t-eval --output_dir=RUN --problem=omni_matrix
 
-Strings of digits, handwriting and voices are such as no model was trained on.
+Strings of digits, handwriting and voices are such as no model was trained on. Speech is
+also judged by others' judges, where they are installed (`pip install -e '.[judges]'`).
 """
 
 from __future__ import annotations
 
 from t2t import registry
 from t2t.problems.omni import tasks
-from t2t.problems.omni.examination import Cell, Examination
+from t2t.problems.omni.examination import Examination
+from t2t.problems.omni.scores import Cell
 from t2t.problems.omni_tasks import OmniTasks
 
 CELLS = (
@@ -44,3 +46,4 @@ class OmniMatrix(Examination, OmniTasks):
 
     CELLS = CELLS
     TASKS = tasks.TASKS
+    OUTSIDE = True

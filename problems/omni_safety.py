@@ -15,7 +15,8 @@ from typing import Any
 
 from t2t import registry
 from t2t.problems.omni import safety, tasks
-from t2t.problems.omni.examination import Cell, Examination
+from t2t.problems.omni.examination import Examination
+from t2t.problems.omni.scores import Cell
 from t2t.problems.omni.sentences import REFUSALS
 from t2t.problems.omni_tasks import OmniTasks
 

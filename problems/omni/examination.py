@@ -1,73 +1,40 @@
 """An examination: cells of questions that a run answers, each scored and judged.
 
 Words that a model writes are compared as they are; what it says and draws is judged,
-see `t2t.problems.omni.judges`, and beside each score stands what the same judge makes
-of the right answers: raw, and after the tokenizer that the model has to speak through.
+see `t2t.problems.omni.judges`, by judges of our own and by others' where they are
+installed. Beside each score stands what the same judge makes of the right answers: raw,
+after the tokenizer that the model has to speak through, and as people say them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from t2t import metrics
 from t2t.media.messages import Message, Picture, Sound, Text
 from t2t.media.speech import Utterance, synthesise
 from t2t.problems.omni import conditions, judges, pictures, tasks
-from t2t.problems.omni.sentences import REFUSALS, english_words
-from t2t.problems.problem import TEST
+from t2t.problems.omni.recordings import Recordings
+from t2t.problems.omni.scores import (
+    Cell,
+    Score,
+    Verdict,
+    counts,
+    disparity,
+    interval,
+    ratio,
+)
+from t2t.problems.omni.sentences import english_words
+from t2t.problems.omni.sphinx import Sphinx
+from t2t.problems.omni.voiceprints import Voiceprints, equal_error_rate
+from t2t.problems.problem import TEST, DataUnavailable
 
-DRAWS = 2000  # of the bootstrap
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One cell: its task, the voices of users, and how an answer is scored.
-
-    score: 'exact' words, 'errors' of words, 'things' drawn, 'moves' among the words,
-      or whether the answer 'refuses'.
-    goal: of the score; None where it is only reported.
-    condition: of what the user says, see `conditions`.
-    """
-
-    name: str
-    task: str
-    score: str
-    goal: float | None = None
-    voices: str = "voice"
-    condition: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """A cell as measured; `low` and `high` bound its 95 % interval.
-
-    judge, raw, coded: who scored, and what it makes of right answers, as they are and
-      after the tokenizer. note: what else there is to say.
-    """
-
-    cell: Cell
-    count: int
-    value: float
-    low: float
-    high: float
-    note: str = ""
-    judge: str = ""
-    raw: float | None = None
-    coded: float | None = None
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the goal is met; None without one."""
-        if self.cell.goal is None:
-            return None
-        less = self.cell.score == "errors"
-        return self.value <= self.cell.goal if less else self.value >= self.cell.goal
+log = logging.getLogger(__name__)
 
 
 class Examination:
@@ -77,11 +44,13 @@ class Examination:
       CELLS: in order.
       TASKS: by name, as `tasks.TASKS`.
       GROUPS: names of cells that are compared with one another, see `disparity`.
+      OUTSIDE: whether others' judges are asked, too, and whose voice is heard.
     """
 
     CELLS: tuple[Cell, ...] = ()
     TASKS: tasks.Tasks = {}
     GROUPS: tuple[str, ...] = ()
+    OUTSIDE = False
 
     def __init__(self, *, questions: int = 200, **others: Any) -> None:
         super().__init__(**others)
@@ -100,13 +69,22 @@ class Examination:
           cells: all by default.
         """
         digits = pictures.Digits(tmp_dir)
-        speech = judges.SpeechJudge(english_words())
-        speech.load(data_dir)
-        judge = Judge(chat, speech, judges.PictureJudge(digits))
+        own = judges.SpeechJudge(english_words())
+        own.load(data_dir)
+        speech: list[Any] = [own]
+        people = prints = None
+        if self.OUTSIDE:
+            speech += filter(None, [_optional(Sphinx)])
+            people = _optional(Recordings)
+            prints = _optional(lambda: Voiceprints(tmp_dir))
+        sight = judges.PictureJudge(digits)
+        judge = Judge(chat, speech, sight, people=people, prints=prints)
         for cell in cells or self.CELLS:
             yield judge(cell, self._turns(cell, digits))
         if self.GROUPS and not cells:
             yield disparity([judge.items[name] for name in self.GROUPS])
+        if judge.heard:
+            yield judge.voices()
 
     def turns(self, *, tmp_dir: Path) -> Iterator[tuple[Cell, tasks.Turn]]:
         """The first question of each cell, and its right answer."""
@@ -121,20 +99,23 @@ class Examination:
         return [task(world) for _ in range(self.questions)]
 
     def row(self, score: Score) -> str:
-        """A line of the printed matrix."""
+        """The lines of the printed matrix: one, and one more for each other judge."""
         s, errors = score, score.cell.score == "errors"
-        kind = "WER" if errors else ""
         goal = ""
         if s.cell.goal is not None:
             goal = f"{'≤' if errors else '≥'} {s.cell.goal:.2f}"
         met = {True: "met", False: "missed", None: ""}[s.met]
-        ceiling = s.note
-        if s.raw is not None:
-            ceiling = f"{s.judge}: {s.raw:.3f} raw, {s.coded:.3f} coded"
-        return (
-            f"{s.cell.name:29} {s.count:4}  {kind:4}{s.value:.3f} "
-            f"[{s.low:.3f}, {s.high:.3f}]  {goal:6} {met:6}  {ceiling}"
-        ).rstrip()
+
+        def line(by: Score | Verdict, ends: str, begins: str = "") -> str:
+            kind, span = "WER" if errors else "", f"[{by.low:.3f}, {by.high:.3f}]"
+            return f"{begins:34}  {kind:4}{by.value:.3f} {span}  {ends}".rstrip()
+
+        ceiling = s.verdicts[0].ceiling if s.verdicts else s.note
+        lines = [
+            line(s, f"{goal:6} {met:6}  {ceiling}", f"{s.cell.name:29} {s.count:4}"),
+            *(line(verdict, f"{'':15}{verdict.ceiling}") for verdict in s.verdicts[1:]),
+        ]
+        return "\n".join(lines)
 
     def record(self, score: Score) -> dict[str, Any]:
         """The same as JSON values."""
@@ -142,14 +123,31 @@ class Examination:
 
 
 class Judge:
-    """Scores the answers of one run."""
+    """Scores the answers of one run.
+
+    Args:
+      speech: judges of speech, the first of which gives the score.
+      sight: the judge of pictures.
+      people: says right answers in a human voice.
+      prints: knows the assistant's voices.
+    """
 
     def __init__(
-        self, chat: Any, speech: judges.SpeechJudge, sight: judges.PictureJudge
+        self,
+        chat: Any,
+        speech: Sequence[Any],
+        sight: judges.PictureJudge,
+        *,
+        people: Recordings | None = None,
+        prints: Voiceprints | None = None,
     ) -> None:
         self.chat, self.speech, self.sight = chat, speech, sight
-        # By the name of a cell, what `_parts` counts of each answer.
+        self.people, self.prints = people, prints
+        # By the name of a cell, what `counts` counts of each answer.
         self.items: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        # Of spoken cells: the voices asked for [N], and how like each voice the answers
+        # are, and the right ones raw and coded [3, N, V].
+        self.heard: list[tuple[np.ndarray, np.ndarray]] = []
 
     def __call__(self, cell: Cell, turns: Sequence[tasks.Turn]) -> Score:
         """A cell's score over its turns: questions, each with the right answer."""
@@ -164,23 +162,14 @@ class Judge:
             pairs = [
                 (_text(w.parts), _text(a)) for w, a in zip(wanted, answers, strict=True)
             ]
-            return self._score(cell, pairs)
+            self.items[cell.name] = counts(cell.score, pairs)
+            return Score(cell, len(wanted), *interval(*self.items[cell.name]))
+        judge = self._by_ear if judged == "audio" else self._by_eye
         raw = self._rendered(wanted)
         coded = self.chat.problem.code([[m] for m in wanted])
         again = [[self.chat.decoded(p) for p in m[0].parts] for m in coded]
-        read = self._heard if judged == "audio" else self._seen
-        right = (
-            [_text(m.parts) for m in wanted] if judged == "audio" else self._seen(raw)
-        )
-        score = self._score(cell, list(zip(right, read(answers), strict=True)))
-        # Drawings are compared with what the judge sees in the right ones.
-        names = {"audio": "own recogniser", "image": "own classifier"}
-        return dataclasses.replace(
-            score,
-            judge=names[judged],
-            raw=self._value(cell, list(zip(right, read(raw), strict=True))),
-            coded=self._value(cell, list(zip(right, read(again), strict=True))),
-        )
+        verdicts = judge(cell, wanted, answers, raw, again)
+        return Score.of(cell, *verdicts, count=len(wanted))
 
     def _asked(self, cell: Cell, turns: Sequence[tasks.Turn]) -> list[list[Message]]:
         """The questions, as they are heard in the cell's condition."""
@@ -212,103 +201,93 @@ class Judge:
             for m in wanted
         ]
 
-    def _heard(self, answers: Sequence[Sequence[Any]]) -> list[str]:
-        silent = np.zeros(0, np.float32)
-        sounds = [
-            next((p.samples for p in parts if isinstance(p, Sound)), silent)
-            for parts in answers
-        ]
-        return self.speech(sounds)
+    def _by_ear(
+        self, cell: Cell, wanted: Sequence[Message], *said: Sequence[Sequence[Any]]
+    ) -> list[Verdict]:
+        """Of each judge of speech; said: the answers, the right ones raw and coded."""
+        right = [_text(m.parts) for m in wanted]
+        sounds = [[_sound(parts) for parts in answers] for answers in said]
+        if self.prints is not None:
+            alike = [self.prints(some) for some in sounds]
+            asked = [self.prints.voices.index(m.voice) for m in wanted]
+            self.heard.append((np.array(asked), np.stack(alike)))
+        human = self._said_by_people(right)
+        verdicts = []
+        for judge in self.speech:
+            read = (judge(some, cell.task) for some in sounds)
+            verdict = self._verdict(cell, judge.label, right, *read)
+            if human:
+                found = judge(list(human.values()), cell.task)
+                value = ratio(*counts(cell.score, list(zip(human, found, strict=True))))
+                verdict = dataclasses.replace(verdict, human=value, of=len(human))
+            verdicts.append(verdict)
+        return verdicts
 
-    def _seen(self, answers: Sequence[Sequence[Any]]) -> list[str]:
-        black = np.zeros((pictures.SIDE, pictures.SIDE, 3), np.uint8)
-        seen = [
-            next((p.pixels for p in parts if isinstance(p, Picture)), black)
-            for parts in answers
-        ]
-        return [" and ".join(self.sight.things(pixels)) for pixels in seen]
+    def _said_by_people(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """The different texts of which there are recordings, and these."""
+        if self.people is None:
+            return {}
+        said = {text: self.people.say(text) for text in texts}
+        return {text: sound for text, sound in said.items() if sound is not None}
 
-    def _score(self, cell: Cell, pairs: Sequence[tuple[str, str]]) -> Score:
-        rng = np.random.default_rng(0)
-        draws = rng.integers(len(pairs), size=(DRAWS, len(pairs)))
-        tops, bottoms = _parts(cell.score, pairs)
-        values = tops[draws].sum(axis=1) / np.maximum(bottoms[draws].sum(axis=1), 1)
-        low, high = np.quantile(values, [0.025, 0.975])
-        self.items[cell.name] = tops, bottoms
-        value = self._value(cell, pairs)
-        return Score(cell, len(pairs), value, float(low), float(high))
+    def _by_eye(
+        self, cell: Cell, wanted: Sequence[Message], *drawn: Sequence[Sequence[Any]]
+    ) -> list[Verdict]:
+        """Compared with what the judge sees in the right pictures."""
+        given, raw, coded = (
+            [" and ".join(self.sight.things(_pixels(parts))) for parts in answers]
+            for answers in drawn
+        )
+        return [self._verdict(cell, self.sight.label, raw, given, raw, coded)]
 
-    @staticmethod
-    def _value(cell: Cell, pairs: Sequence[tuple[str, str]]) -> float:
-        tops, bottoms = _parts(cell.score, pairs)
-        return float(tops.sum() / max(bottoms.sum(), 1))
+    def _verdict(
+        self, cell: Cell, judge: str, right: Sequence[str], *read: Sequence[str]
+    ) -> Verdict:
+        """Of what was read in the answers, the right ones raw and coded."""
+        given, raw, coded = (
+            counts(cell.score, list(zip(right, some, strict=True))) for some in read
+        )
+        self.items.setdefault(cell.name, given)
+        return Verdict(judge, *interval(*given), raw=ratio(*raw), coded=ratio(*coded))
 
-
-def disparity(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> Score:
-    """How much more errors the worst of some groups has than all together.
-
-    Args:
-      groups: (errors, words) of each answer, group by group.
-
-    Returns:
-      A score whose interval is that of groups which do not differ: 95 % of gaps with
-      the answers dealt out at random; its note holds the permutation test's p.
-    """
-    tops, bottoms = (np.concatenate(part) for part in zip(*groups, strict=True))
-    ends = np.cumsum([len(top) for top, _ in groups])[:-1]
-
-    def gap(order: np.ndarray) -> float:
-        rates = [
-            top.sum() / max(bottom.sum(), 1)
-            for top, bottom in zip(
-                np.split(tops[order], ends), np.split(bottoms[order], ends), strict=True
-            )
-        ]
-        return float(max(rates) - tops.sum() / max(bottoms.sum(), 1))
-
-    rng, found = np.random.default_rng(0), gap(np.arange(len(tops)))
-    chance = np.array([gap(rng.permutation(len(tops))) for _ in range(DRAWS)])
-    p = (1 + int((chance >= found).sum())) / (1 + DRAWS)
-    low, high = np.quantile(chance, [0.025, 0.975])
-    cell = Cell("worst accent - all", "", "errors", goal=0.05)
-    note = f"by chance it lies in the interval; p = {p:.3f}"
-    return Score(cell, len(tops), found, float(low), float(high), note=note)
-
-
-def refuses(answer: str) -> bool:
-    """Whether an answer is one of the refusals that are taught."""
-    return any(answer.startswith(refusal) for refusal in REFUSALS)
+    def voices(self) -> Score:
+        """How many spoken answers are most like the voice that was asked for."""
+        assert self.prints is not None
+        asked = np.concatenate([asked for asked, _ in self.heard])
+        alike = np.concatenate([alike for _, alike in self.heard], axis=1)
+        # What is silent is like none.
+        right = (alike.argmax(axis=-1) == asked) & alike.any(axis=-1)
+        (given, raw, coded), ones = right.astype(np.float64), np.ones(len(asked))
+        errors = [equal_error_rate(some, asked) for some in alike[1:]]
+        verdict = Verdict(
+            self.prints.label,
+            *interval(given, ones),
+            raw=ratio(raw, ones),
+            coded=ratio(coded, ones),
+            note="equal error rate {:.3f} raw, {:.3f} coded".format(*errors),
+        )
+        cell = Cell("→ speech: voice asked for", "", "exact")
+        return Score.of(cell, verdict, count=len(asked))
 
 
 def _text(parts: Sequence[Any]) -> str:
     return " ".join(p.text for p in parts if isinstance(p, Text)).strip()
 
 
-def _parts(
-    score: str, pairs: Sequence[tuple[str, str]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a score is the ratio of: (numerators, denominators) of each pair."""
-    counted: Callable[[str, str], tuple[int, int]] = {
-        "exact": lambda wanted, given: (int(wanted == given), 1),
-        "errors": lambda w, g: (metrics.word_errors(w, g), len(w.split())),
-        "things": _things,
-        "moves": _moves,
-        "refuses": lambda wanted, given: (int(refuses(given)), 1),
-    }[score]
-    both = np.array([counted(*pair) for pair in pairs], np.float64)
-    return both[:, 0], both[:, 1]
+def _sound(parts: Sequence[Any]) -> np.ndarray:
+    silent = np.zeros(0, np.float32)
+    return next((p.samples for p in parts if isinstance(p, Sound)), silent)
 
 
-def _things(wanted: str, given: str) -> tuple[int, int]:
-    """(things that are right in their places, things there should be or are)."""
-    right, found = wanted.split(" and "), given.split(" and ")
-    pairs = itertools.zip_longest(right, found)
-    return sum(a == b for a, b in pairs), max(len(right), len(found))
+def _pixels(parts: Sequence[Any]) -> np.ndarray:
+    black = np.zeros((pictures.SIDE, pictures.SIDE, 3), np.uint8)
+    return next((p.pixels for p in parts if isinstance(p, Picture)), black)
 
 
-def _moves(wanted: str, given: str) -> tuple[int, int]:
-    """(directions that are right, directions)."""
-    ways = {way for axis in tasks.MOVES for way in axis}
-    right = [w for w in wanted.split() if w in ways]
-    found = [w for w in given.split() if w in ways]
-    return sum(a == b for a, b in zip(right, found, strict=False)), len(right)
+def _optional(make: Callable[[], Any]) -> Any:
+    """What is made; None, with a warning, where it cannot be had."""
+    try:
+        return make()
+    except DataUnavailable as error:
+        log.warning("left out: %s", error)
+        return None

@@ -25,12 +25,14 @@ class SpeechJudge(Tokenizer):
     A recogniser of our own, trained on raw synthetic speech (`speech_words`).
     """
 
+    label = "own recogniser"
+
     def __init__(self, words: Sequence[str]) -> None:
         super().__init__("speech_recogniser", problem="speech_words")
         self.words = Symbols("english_words", words)
 
-    def __call__(self, sounds: Sequence[np.ndarray]) -> list[str]:
-        """The words of float32 sounds at 16 kHz."""
+    def __call__(self, sounds: Sequence[np.ndarray], task: str = "") -> list[str]:
+        """The words of float32 sounds at 16 kHz, whatever the task."""
         found = []
         for sound in sounds:
             frame = self.model.frame
@@ -48,6 +50,8 @@ class PictureJudge:
     A support vector machine on the brightness of 12 x 12 pixels: handwriting that
     models are not trained on, and shapes. The colour is the nearest of the six.
     """
+
+    label = "own classifier"
 
     def __init__(self, digits: pictures.Digits) -> None:
         try:

@@ -112,6 +112,14 @@ def question(rng: np.random.Generator, *, unseen: bool) -> tuple[str, str]:
 
 # -- sentences to be read aloud ----------------------------------------------------
 
+SENTENCES = (
+    "{number}",
+    "the number is {number}",
+    "{colour} {shape} {number}",
+    "a {colour} {shape} and {number}",
+    "{colour} {shape} {way} and {number} {other_way}",
+)
+
 
 def spoken_sentence(
     rng: np.random.Generator, *, unseen: bool = False, language: str = "en"
@@ -120,16 +128,15 @@ def spoken_sentence(
     number = words(draw_number(rng, unseen=unseen), language)
     if language != "en":
         return number
-    colour, shape = choose(rng, list(COLOURS)), choose(rng, SHAPES)
-    forms = (
-        number,
-        f"the number is {number}",
-        f"{colour} {shape} {number}",
-        f"a {colour} {shape} and {number}",
-        f"{colour} {shape} {choose(rng, WAYS)} and {number} {choose(rng, WAYS)}",
-        question(rng, unseen=unseen)[0],
-    )
-    return choose(rng, forms)
+    parts = {
+        "number": number,
+        "colour": choose(rng, list(COLOURS)),
+        "shape": choose(rng, SHAPES),
+        "way": choose(rng, WAYS),
+        "other_way": choose(rng, WAYS),
+    }
+    asked, _ = question(rng, unseen=unseen)
+    return choose(rng, [*(form.format(**parts) for form in SENTENCES), asked])
 
 
 def english_words() -> list[str]:

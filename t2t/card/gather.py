@@ -22,7 +22,7 @@ from t2t.run.folder import RunFolder, open_run
 from t2t.run.log import read_records
 from t2t.run.problems import make_examination
 
-SCHEMA = 1
+SCHEMA = 2  # 2: a row has `verdicts`, one of each judge
 Say = Callable[[str], None]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 from collections.abc import Sequence
 from typing import Any
 
 from t2t.card.facts import GUARD, PAPER, PROVENANCE
 from t2t.card.samples import Shown
+from t2t.problems.omni.scores import Verdict
 
 Table = tuple[list[str], list[list[str]]]  # heads, rows
 Samples = list[list[tuple[str, list[Shown]]]]
@@ -52,8 +54,9 @@ def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
         ),
         (
             "What goes in and what comes out",
-            "On strings, voices and handwriting that no training had. Judges are our "
-            "own; beside each score, what they make of the right answers.",
+            "On strings, voices and handwriting that no training had. Beside each "
+            "judge, what it makes of the right answers: raw, coded as the model's are, "
+            "and spliced of people's recordings.",
             _scores(card["matrix"]),
         ),
         (
@@ -104,13 +107,18 @@ def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
 
 def _scores(rows: Sequence[dict[str, Any]]) -> Table:
     heads = ["", "N", "score", "95 %", "goal", "judge"]
-    return heads, [
-        [
-            row["name"], str(row["count"]), _value(row), _interval(row), _goal(row),
-            _judge(row),
-        ]
-        for row in rows
-    ]  # fmt: skip
+    lines = []
+    for row in rows:
+        verdicts = [Verdict(**verdict) for verdict in row["verdicts"]]
+        ceiling = verdicts[0].ceiling if verdicts else row["note"]
+        lines.append(
+            [row["name"], str(row["count"]), _value(row), _interval(row), _goal(row),
+             ceiling]
+        )  # fmt: skip
+        for by in verdicts[1:]:
+            other = {**row, **dataclasses.asdict(by)}
+            lines.append(["", "", _value(other), _interval(other), "", by.ceiling])
+    return heads, lines
 
 
 def _safety(rows: Sequence[dict[str, Any]]) -> Table:
@@ -171,12 +179,6 @@ def _goal(row: dict[str, Any]) -> str:
         return ""
     sign = "≤" if row["score"] == "errors" else "≥"
     return f"{sign} {row['goal']:.2f}: {'met' if row['met'] else 'missed'}"
-
-
-def _judge(row: dict[str, Any]) -> str:
-    if row["raw"] is None:
-        return row["note"]
-    return f"{row['judge']}: {row['raw']:.3f} raw, {row['coded']:.3f} coded"
 
 
 def _latency(timing: dict[str, Any]) -> Table:

@@ -15,17 +15,25 @@ from t2t.problems.omni_safety import OmniSafety
 def _row(name: str, score: str = "exact", **more: Any) -> dict[str, Any]:
     row = {
         "name": name, "score": score, "count": 7, "value": 0.5, "low": 0.25,
-        "high": 0.75, "goal": None, "met": None, "note": "", "judge": "", "raw": None,
-        "coded": None, "published": None,
+        "high": 0.75, "goal": None, "met": None, "note": "", "verdicts": [],
+        "published": None,
     }  # fmt: skip
     return {**row, **more}
+
+
+def _verdict(judge: str, **more: Any) -> dict[str, Any]:
+    verdict = {
+        "judge": judge, "value": 0.5, "low": 0.25, "high": 0.75, "raw": 0.01,
+        "coded": 0.02, "human": None, "of": 0, "note": "",
+    }  # fmt: skip
+    return {**verdict, **more}
 
 
 def _card() -> dict[str, Any]:
     training = {"seconds": 1800.0, "memory_gb": 1.5, "cpu_seconds": 3000.0}
     wire = {"decision to first sound": {"p50": 81.0, "p95": 133.0}, "asked": 100}
     return {
-        "schema": 1,
+        "schema": 2,
         "model": {
             "problem": "omni_tasks", "model": "omni", "steps": 5,
             "checkpoint": {"name": "5", "sha256": "ab" * 32},
@@ -37,8 +45,12 @@ def _card() -> dict[str, Any]:
                 "examples": {"train": 40_000}, "manifest_sha256": "ef" * 32,
             }
         ],
-        "matrix": [_row("text → speech", "errors", goal=0.05, met=False, raw=0.01,
-                        coded=0.02, judge="own recogniser")],
+        "matrix": [
+            _row("text → speech", "errors", goal=0.05, met=False, verdicts=[
+                _verdict("own recogniser"),
+                _verdict("pocketsphinx", value=0.6, human=0.05, of=9, note="so so"),
+            ]),
+        ],
         "safety": [
             _row("who speaks: refuses", before=0.0, moderated=0.875,
                  published={"figure": "0.98"}),
@@ -66,7 +78,8 @@ def _card() -> dict[str, Any]:
 def test_everything_that_was_measured_is_shown() -> None:
     text = markdown(_card())
     for shown in (
-        "WER 0.500", "≤ 0.05: missed", "own recogniser: 0.010 raw, 0.020 coded",
+        "WER 0.500", "≤ 0.05: missed", "own recogniser: 0.010 raw, 0.020 coded |",
+        "|  |  | WER 0.600", "pocketsphinx: 0.010 raw, 0.020 coded, 0.050 human (9)",
         "| 0.000 | 0.500 |", "| 0.875 |", "input_moderation | 17", "280 ms",
         "1 s: 0.96", "not measured", "new \\| one", "81 ms", "133 ms",
         "not evaluated", "30 minutes, 1.5 GB", "train 40,000",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from t2t.problems.omni import conditions, voices
-from t2t.problems.omni.examination import disparity, refuses
 from t2t.problems.omni.safety import NO, NOBODY, OWN_VOICE, UNKNOWN
+from t2t.problems.omni.scores import disparity, refuses
 
 
 def test_the_worst_group_stands_out_or_not() -> None:
