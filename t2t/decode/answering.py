@@ -90,8 +90,8 @@ class Answerer(Protocol):
         """All that users write and say in them."""
         ...
 
-    def voice_session(self, mitigations: Mitigations | None = None) -> VoiceSession:
-        """A conversation by voice, behind some stages.
+    def voice_session(self, mitigations: Mitigations | None = None) -> Any:
+        """A `VoiceSession`, behind some stages.
 
         Raises:
           RequestError: for a run that does not speak.

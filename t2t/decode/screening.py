@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from t2t.decode.mitigations import (
     Screen,
 )
 from t2t.decode.requests import Request
-from t2t.decode.voice import VoiceSession
 from t2t.media.layout import VOICES
 from t2t.media.messages import Message, Part, Sound, Text
 
@@ -42,7 +42,7 @@ class Screened:
         if listener is not None:
             listener.hear(np.zeros(listener.frame, np.float32), listener.silence)
 
-    def voice_session(self, mitigations: Mitigations | None = None) -> VoiceSession:
+    def voice_session(self, mitigations: Mitigations | None = None) -> Any:
         """See `Answerer`; these stages by default."""
         return self.answerer.voice_session(mitigations or self.mitigations)
 
