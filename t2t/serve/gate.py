@@ -26,7 +26,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = ("/", "/healthz", "/page.js", "/recorder.js", "/page.css")  # without a key
+OPEN = (  # without a key
+    "/", "/healthz", "/page.js", "/sound.js", "/recorder.js", "/page.css",
+)  # fmt: skip
 KEY_PROTOCOL = "openai-insecure-api-key."  # how browsers show it, as OpenAI's do
 HEADERS = {
     "content-security-policy": (

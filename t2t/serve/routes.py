@@ -43,6 +43,7 @@ SPOKEN = {
 PAGES = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
+    "/sound.js": ("sound.js", "text/javascript"),
     "/recorder.js": ("recorder.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
 }
