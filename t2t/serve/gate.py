@@ -78,7 +78,7 @@ class Gate:
                 "this server answers on its own machine only", code="host", status=403
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _place(origin) != host:
             raise RequestError(
                 "pages of other servers are not answered", code="origin", status=403
             )
@@ -175,6 +175,14 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def _place(origin: str) -> str:
+    """Its name and port."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

@@ -154,7 +154,8 @@ def test_what_goes_wrong_is_told(
         (tmp_path / "broken.png").write_bytes(picture.read_bytes()[:40])
         page.drop("#talk", tmp_path / "broken.png")
         page.write("#words", "look")
-        told(page, 2, "messages[0].content[1].image_url.url")
+        told(page, 2, "a PNG is cut short after 33 bytes")
+        assert page.value("document.querySelector('main p.assistant')") is None
         assert page.value("document.getElementById('words').value") == "look"
 
         page.click("#hold")

@@ -21,16 +21,16 @@ function bubble(who, text) {
   const made = document.createElement("p");
   made.className = who;
   if (who === "error") made.role = "alert";
-  made.append(text);
+  if (text) made.append(text);
   at("talk").append(made);
   made.scrollIntoView();
   return made;
 }
 
-function show(where, kind, url) {
+function show(where, kind, url, name = "") {
   const made = document.createElement({ image: "img", audio: "audio", video: "video" }[kind]);
   made.src = url;
-  if (kind === "image") made.alt = "";
+  if (kind === "image") made.alt = name;
   else made.controls = true;
   made.onload = made.onloadedmetadata = () => where.scrollIntoView({ block: "nearest" });
   where.append(made);
@@ -258,7 +258,7 @@ async function ask(words, file) {
   const content = words ? [{ type: "text", text: words }] : [];
   if (file) {
     const kind = kindOf(file), name = `${kind}_url`;
-    show(shown, kind, URL.createObjectURL(file));
+    show(shown, kind, URL.createObjectURL(file), file.name);
     content.push({ type: name, [name]: { url: await urlOf(file) } });
   }
   const modalities = { audio: ["text", "audio"], text: ["text"], image: ["image"] }[at("answer").value];
@@ -270,7 +270,7 @@ async function ask(words, file) {
     const response = await fetch("v1/chat/completions", { method: "POST", body: JSON.stringify(body),
       headers: headers({ "content-type": "application/json" }), signal: asking.signal })
       .catch((error) => { throw asking.signal.aborted ? error : new Error("the server does not answer"); });
-    if (!response.ok) throw new Error((await response.json()).error.message);
+    if (!response.ok) throw new Error(reason((await response.json()).error));
     for await (const chunk of chunks(response)) tell(answer, chunk);
     finish(answer);
   } catch (error) {
@@ -282,6 +282,11 @@ async function ask(words, file) {
   } finally {
     if (page.asking === asking) page.asking = null;
   }
+}
+
+// Of an error, without the place in the request, which nobody here has written.
+function reason({ message, param }) {
+  return param && message.startsWith(`${param}: `) ? message.slice(param.length + 2) : message;
 }
 
 // Of a response, as they come.
@@ -296,7 +301,7 @@ async function* chunks(response) {
 }
 
 function tell(answer, chunk) {
-  if (chunk.error) throw new Error(chunk.error.message);
+  if (chunk.error) throw new Error(reason(chunk.error));
   for (const { delta } of chunk.choices) {
     if (delta.audio && delta.audio.data) sound(answer, delta.audio.data);
     if (typeof delta.content === "string") write(answer, delta.content);
