@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 ROOT = Path(__file__).resolve().parent.parent
 PLACES = 4  # of requests, and of voices
 DEADLINE = 90.0  # seconds for any answer: the queue of four and one of a film
-GROWTH = 64 * 2**20  # bytes of memory that a warm server may take in addition
+GROWTH = 48 * 2**20  # bytes that a part's second half may add
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Cases:
         "hang": f"every case ends within {DEADLINE:g} s",
         "health": "/healthz answers afterwards",
         "log": "nothing in the log failed",
-        "growth": f"a warm server grows by less than {GROWTH >> 20} MiB and 8 files",
+        "growth": f"a part's second half adds at most {GROWTH >> 20} MiB and 8 files",
         "places": f"nothing waits at the end, and all {PLACES} places are free",
     }
 
@@ -168,10 +168,10 @@ class Cases:
         if status >= 500 and not (status == 503 and headers.get("retry-after")):
             self.fail("status", f"{status}: {body[:300]!r}", what)
 
-    def measure(self, name: str = "warm") -> None:
+    def measure(self, when: str) -> None:
         """Notes how large the server is, when it is at rest."""
         time.sleep(1.0)
-        self.sizes.append((f"{self.name}, {name}", self.server.size()))
+        self.sizes.append((f"{self.name} {when}", self.server.size()))
 
     def end(self) -> None:
         """What is to be seen at the end of all."""
@@ -179,11 +179,17 @@ class Cases:
         self._healthy("the end")
         time.sleep(6.0)  # connections that are kept alive are closed after 5 s
         self.measure("the end")
+        self._check_growth()
         self._read_log()
-        warm, last = self.sizes[1][1], self.sizes[-1][1]
-        grown = last.memory - max(size.memory for name, size in self.sizes[1:-1])
-        if grown > GROWTH or last.files > warm.files + 8:
-            self.fail("growth", f"{grown >> 20} MiB, {warm.files} to {last.files}", "")
+
+    def _check_growth(self) -> None:
+        sizes = dict(self.sizes)
+        for name in self.parts:
+            half, whole = sizes[f"{name} 2/4"], sizes[f"{name} 4/4"]
+            grown = whole.memory - half.memory
+            if grown > GROWTH or whole.files > half.files + 8:
+                why = f"{grown >> 20} MiB, {half.files} to {whole.files} files"
+                self.fail("growth", why, name)
 
     def claims(self) -> dict[str, str]:
         """What broke each claim, '' for nothing."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import media_toys
+import media_toys  # pyright: ignore[reportMissingImports]
 import numpy as np
 from fuzz_cases import DEADLINE, Cases
 
@@ -34,11 +34,12 @@ def schema(cases: Cases, count: int) -> None:
     from schemathesis import GenerationMode
 
     loaded = schemathesis.openapi.from_url(f"{cases.server.url}/openapi.json")
-    operations = [result.ok() for result in loaded.get_all_operations()]
+    every: Any = loaded.get_all_operations()
+    operations = [found.ok() for found in every]
     # What has no body is soon told all that there is.
     operations.sort(key=lambda operation: operation.method)
     plans = [(o, mode) for o in operations for mode in GenerationMode]
-    part = cases.parts[cases.name]
+    part, unchecked = cases.parts[cases.name], list[Any](HealthCheck)
     last = part.count + count
     for number, (operation, mode) in enumerate(plans):
         share = (last - part.count) // (len(plans) - number)
@@ -47,7 +48,7 @@ def schema(cases: Cases, count: int) -> None:
         @settings(
             max_examples=min(share, 8) if operation.method == "get" else share,
             database=None, deadline=None, phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=unchecked,
         )  # fmt: skip
         @given(case=operation.as_strategy(generation_mode=mode))
         def send(case: Any) -> None:
@@ -404,5 +405,7 @@ def _send_bytes(cases: Cases, rng: Rng, number: int) -> None:
         status = int(answer[9:12])
         ends[str(status)] += 1
         lines = answer.partition(b"\r\n\r\n")[0].decode("latin1").lower().splitlines()
-        headers = dict(line.partition(": ")[::2] for line in lines[1:])
+        headers = {
+            name: value for name, _, value in (x.partition(": ") for x in lines[1:])
+        }
         cases.status(status, headers, answer, what)

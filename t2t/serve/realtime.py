@@ -48,7 +48,10 @@ async def serve(socket: WebSocket, service: Service) -> None:
             offered = socket.headers.get("sec-websocket-protocol", "")
             protocols = [p.strip() for p in offered.split(",")]
             usable = [p for p in protocols if p and not p.startswith(KEY_PROTOCOL)]
-            await socket.accept(subprotocol=usable[0] if usable else None)
+            try:
+                await socket.accept(subprotocol=usable[0] if usable else None)
+            except OSError:
+                return  # the client has gone already
             try:
                 await realtime.run()
             finally:
@@ -69,7 +72,8 @@ class Realtime:
     """
 
     def __init__(self, socket: WebSocket, service: Service, session: Any) -> None:
-        self.socket, self.service, self.session = socket, service, session
+        self.socket, self.service = socket, service
+        self.session: Any = session
         self.id = events.name("sess")
         self.settings = events.Settings()
         self.speaking: Speaking | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from t2t import registry
 from t2t.decode import requests
@@ -59,7 +60,8 @@ def app(service: Service) -> Gate:
     api.add_api_websocket_route("/v1/realtime", routes.realtime)
     api.add_exception_handler(RequestError, routes.refused)
     api.add_exception_handler(HTTPException, routes.not_found)
-    api.add_exception_handler(Gone, routes.gone)
+    for left in (Gone, ClientDisconnect):
+        api.add_exception_handler(left, routes.gone)
     api.add_exception_handler(Exception, routes.failed)
     return Gate(api, service)
 

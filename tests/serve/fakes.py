@@ -39,7 +39,7 @@ class FakeAnswerer:
         parts = [p for m in messages for p in m.parts]
         return " ".join(p.text for p in parts if isinstance(p, Text))
 
-    def voice_session(self, mitigations: Any = None) -> FakeVoice:
+    def voice_session(self, mitigations: Any = None) -> Any:
         self.voices.append(FakeVoice())
         return self.voices[-1]
 
