@@ -79,6 +79,8 @@ EXTRAS["test"] = [
     "pyright>=1.1.380",
     "pytest-xdist>=3",
     "ruff>=0.6",
+    # Requests made of an OpenAPI document, for scripts/fuzz_serve.
+    "schemathesis>=4",
 ]
 
 setup(

@@ -26,7 +26,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = ("/", "/healthz", "/page.js", "/recorder.js", "/page.css")  # without a key
+OPEN = (  # without a key
+    "/", "/healthz", "/page.js", "/sound.js", "/recorder.js", "/page.css",
+)  # fmt: skip
 KEY_PROTOCOL = "openai-insecure-api-key."  # how browsers show it, as OpenAI's do
 HEADERS = {
     "content-security-policy": (
@@ -76,7 +78,7 @@ class Gate:
                 "this server answers on its own machine only", code="host", status=403
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _place(origin) != host:
             raise RequestError(
                 "pages of other servers are not answered", code="origin", status=403
             )
@@ -173,6 +175,14 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def _place(origin: str) -> str:
+    """Its name and port."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

@@ -30,6 +30,7 @@ from t2t.serve.speaking import Speaking
 from t2t.serve.wire import Resampler, samples_of
 
 RECENT = 0.4  # seconds of sound that are heard again after an interruption
+PIECE = RATE // 5  # samples that are heard in one step: others wait no longer
 MOST_EVENT = 16 * 2**20  # characters
 END = object()
 # Of one response, what is not done, at the values that ask for nothing.
@@ -42,13 +43,15 @@ async def serve(socket: WebSocket, service: Service) -> None:
     try:
         with service.voice():
             service.check_model(socket.query_params.get("model", ""))
-            session = await _opened(service)
+            realtime = Realtime(socket, service, await _opened(service))
             # Browsers show their key as a protocol and want one of theirs back.
             offered = socket.headers.get("sec-websocket-protocol", "")
             protocols = [p.strip() for p in offered.split(",")]
             usable = [p for p in protocols if p and not p.startswith(KEY_PROTOCOL)]
-            await socket.accept(subprotocol=usable[0] if usable else None)
-            realtime = Realtime(socket, service, session)
+            try:
+                await socket.accept(subprotocol=usable[0] if usable else None)
+            except OSError:
+                return  # the client has gone already
             try:
                 await realtime.run()
             finally:
@@ -69,7 +72,8 @@ class Realtime:
     """
 
     def __init__(self, socket: WebSocket, service: Service, session: Any) -> None:
-        self.socket, self.service, self.session = socket, service, session
+        self.socket, self.service = socket, service
+        self.session: Any = session
         self.id = events.name("sess")
         self.settings = events.Settings()
         self.speaking: Speaking | None = None
@@ -108,9 +112,10 @@ class Realtime:
                 task.cancel()
 
     async def close(self) -> None:
-        """Ends what goes on."""
+        """Ends what goes on, and lets its memory go at once: it is in a circle."""
         if self.speaking is not None:
             await self.speaking.stop()
+        self.speaking = self.session = None
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.socket.close(), 1.0)
 
@@ -196,8 +201,9 @@ class Realtime:
 
     async def append(self, event: Fields) -> None:
         """input_audio_buffer.append"""
-        samples = samples_of(event.text("audio"), "audio")
-        await self.hear(self._resampler(samples))
+        samples = self._resampler(samples_of(event.text("audio"), "audio"))
+        for begin in range(0, len(samples), PIECE):
+            await self.hear(samples[begin : begin + PIECE])
 
     async def hear(self, samples: np.ndarray) -> None:
         """Samples at 16 kHz; what is noticed in them is told and acted on."""
@@ -305,7 +311,7 @@ class Realtime:
         await self.call(lambda: self.session.add(message))
         before, self._last_item = self._last_item, id
         kept = [
-            {k: v for k, v in part.items() if k not in ("audio", "image_url")}
+            {k: part[k] for k in ("type", "text") if isinstance(part.get(k), str)}
             for part in item.items("content")
         ]
         await self._added(events.item_json(id, message.role, kept), before)

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from t2t import registry
 from t2t.decode import requests
@@ -22,8 +23,9 @@ from t2t.decode.references import References
 from t2t.decode.responses import Chunks, drawn, encoded, reply_json, usage_json
 from t2t.media.layout import VOICES
 from t2t.media.messages import Message, Picture, Sound, Text
-from t2t.serve import realtime
+from t2t.serve import openapi, realtime
 from t2t.serve.gate import Gate
+from t2t.serve.openapi import MOST_INPUT, PLAIN_DRAWING, PLAIN_SPEECH, SPOKEN, WRITTEN
 from t2t.serve.replies import (
     Events,
     Gone,
@@ -35,14 +37,10 @@ from t2t.serve.replies import (
 from t2t.serve.service import Service
 
 SAY, DRAW = "say {}", "draw {}"  # as the model learned them
-MOST_INPUT = 4096  # characters to be spoken or drawn
-SPOKEN = {
-    "mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus": "audio/ogg",
-    "pcm": "audio/pcm",
-}  # fmt: skip
 PAGES = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
+    "/sound.js": ("sound.js", "text/javascript"),
     "/recorder.js": ("recorder.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
 }
@@ -50,27 +48,20 @@ PAGES = {
 
 def app(service: Service) -> Gate:
     """All of the server, as ASGI."""
-    api = FastAPI(openapi_url=None)
+    api = FastAPI(title="t2t-serve", docs_url=None, redoc_url=None)
     routes = Routes(service)
     for path, (name, kind) in PAGES.items():
-        api.add_api_route(path, _page(name, kind), methods=["GET"])
-    for path, endpoint in {
-        "/healthz": routes.health,
-        "/v1/models": routes.models,
-        "/v1/models/{model}": routes.model,
-    }.items():
-        api.add_api_route(path, endpoint, methods=["GET"])
-    for path, endpoint in {
-        "/v1/chat/completions": routes.chat,
-        "/v1/audio/speech": routes.speech,
-        "/v1/audio/transcriptions": routes.transcriptions,
-        "/v1/images/generations": routes.images,
-    }.items():
-        api.add_api_route(path, endpoint, methods=["POST"])
+        api.add_api_route(path, _page(name, kind), include_in_schema=False)
+    for path, (endpoint, about) in routes.described().items():
+        api.add_api_route(
+            path, endpoint, methods=["POST" if "requestBody" in about else "GET"],
+            response_class=Response, openapi_extra=about,
+        )  # fmt: skip
     api.add_api_websocket_route("/v1/realtime", routes.realtime)
     api.add_exception_handler(RequestError, routes.refused)
     api.add_exception_handler(HTTPException, routes.not_found)
-    api.add_exception_handler(Gone, routes.gone)
+    for left in (Gone, ClientDisconnect):
+        api.add_exception_handler(left, routes.gone)
     api.add_exception_handler(Exception, routes.failed)
     return Gate(api, service)
 
@@ -89,6 +80,31 @@ class Routes:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+
+    def described(self) -> dict[str, Any]:
+        """By its path, what answers there and what it takes and gives."""
+        told, json = openapi.described, openapi.json
+        health = json(openapi.health())
+        written = {**json(openapi.transcript()), "text/plain": openapi.TEXT}
+        spoken = {kind: {} for kind in SPOKEN.values()}
+        answered = {**json(openapi.completion()), "text/event-stream": openapi.TEXT}
+        form = {"multipart/form-data": openapi.transcription()}
+        drawing = told(json(openapi.drawings()), body=json(openapi.drawing()))
+        return {
+            "/healthz": (self.health, told(health, later=health)),
+            "/v1/models": (self.models, told(json(openapi.models()))),
+            "/v1/models/{model}": (self.model, told(json(openapi.model()))),
+            "/v1/chat/completions": (
+                self.chat, told(answered, body=json(openapi.chat())),
+            ),
+            "/v1/audio/speech": (
+                self.speech, told(spoken, body=json(openapi.speech())),
+            ),
+            "/v1/audio/transcriptions": (
+                self.transcriptions, told(written, body=form),
+            ),
+            "/v1/images/generations": (self.images, drawing),
+        }  # fmt: skip
 
     # -- what is here --------------------------------------------------------------
 
@@ -162,10 +178,9 @@ class Routes:
             fields = Fields(read_json(await request.body()))
             fields.only(
                 ("model", "input", "voice", "response_format"),
-                ignored=("instructions", "speed", "stream_format"),
+                ignored=PLAIN_SPEECH,
             )
-            plain = {"speed": (1,), "stream_format": ("audio",), "instructions": ("",)}
-            fields.refuse(plain)
+            fields.refuse(PLAIN_SPEECH)
             text = _short(fields, "input")
             voice = fields.text("voice", VOICES[0], among=VOICES)
             format = fields.text("response_format", "mp3", among=tuple(SPOKEN))
@@ -193,8 +208,7 @@ class Routes:
                 ),
             )  # fmt: skip
             fields.refuse({"stream": ("false", "False"), "prompt": ("",)})
-            formats = ("json", "text", "verbose_json")
-            format = fields.text("response_format", "json", among=formats)
+            format = fields.text("response_format", "json", among=WRITTEN)
             if not isinstance(file, UploadFile):
                 raise RequestError("no file: a sound is expected", param="file")
             sound = await self._sound(await file.read())
@@ -223,13 +237,8 @@ class Routes:
         with self.service.admit():
             fields = Fields(read_json(await request.body()))
             known = ("model", "prompt", "n", "size", "response_format", "output_format")
-            plain = {
-                "background": ("auto", "opaque"), "moderation": ("auto", "low"),
-                "output_compression": (100,), "partial_images": (0,),
-                "quality": ("auto", "standard"), "stream": (False,), "style": (),
-            }  # fmt: skip
-            fields.only(known, ignored=("user", *plain))
-            fields.refuse(plain)
+            fields.only(known, ignored=("user", *PLAIN_DRAWING))
+            fields.refuse(PLAIN_DRAWING)
             fields.text("response_format", "b64_json", among=("b64_json",))
             fields.text("output_format", "png", among=("png",))
             side = self.service.answerer.side

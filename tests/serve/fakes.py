@@ -39,7 +39,7 @@ class FakeAnswerer:
         parts = [p for m in messages for p in m.parts]
         return " ".join(p.text for p in parts if isinstance(p, Text))
 
-    def voice_session(self, mitigations: Any = None) -> FakeVoice:
+    def voice_session(self, mitigations: Any = None) -> Any:
         self.voices.append(FakeVoice())
         return self.voices[-1]
 
@@ -96,7 +96,7 @@ class FakeVoice:
         self.voice, self.turn_detection = "alto", True
         self.log: list[Any] = []
         self.speaks = self.due = False
-        self.heard = 0
+        self.heard = self.longest = 0  # samples: of all, and of one step
         self.chunks = 5
         self.finish = ""  # of the last chunk
         self.pause = 0.0  # seconds that a chunk takes
@@ -104,6 +104,7 @@ class FakeVoice:
     def feed(self, samples: np.ndarray) -> list[str]:
         assert samples.dtype == np.float32 and samples.ndim == 1
         self.heard += len(samples)
+        self.longest = max(self.longest, len(samples))
         if not len(samples) or not self.turn_detection:
             return []
         # At the end, for a resampler gives the beginning of what it got before.

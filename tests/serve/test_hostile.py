@@ -164,6 +164,7 @@ def test_pages_of_others_and_other_names_are_refused(served: Served) -> None:
         for headers in (
             {"origin": "http://evil.example"},
             {"origin": "null"},
+            {"origin": "http://["},
             {"host": "evil.example"},
             {"host": "evil.example:80", "origin": "http://evil.example:80"},
         ):

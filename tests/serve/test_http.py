@@ -153,8 +153,9 @@ def test_models_health_and_the_page(served: Served) -> None:
         page = http.get("/")
         assert page.status_code == 200 and "<html" in page.text
         assert "default-src 'self'" in page.headers["content-security-policy"]
-        for name in ("/page.js", "/recorder.js", "/page.css"):
-            assert name[1:] in page.text or name[1:] in http.get("/page.js").text
+        script = http.get("/page.js").text + http.get("/sound.js").text
+        for name in ("/page.js", "/sound.js", "/recorder.js", "/page.css"):
+            assert name[1:] in page.text + script
             assert http.get(name).status_code == 200
 
 

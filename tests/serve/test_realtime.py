@@ -309,6 +309,25 @@ def test_what_is_no_speech_is_heard_as_it_is(voice: Voice) -> None:
     assert "error" not in [event.type for event in told]
 
 
+def test_a_long_sound_is_heard_step_by_step(voice: Voice) -> None:
+    """Others have their turn meanwhile."""
+    voice.update(audio={"input": {"turn_detection": None}})
+    voice.connection.input_audio_buffer.append(audio=tone(10.0))
+    voice.connection.input_audio_buffer.commit()
+    voice.until("input_audio_buffer.committed")
+    assert voice.session.log[-1] == ("commit", 160_000)
+    assert voice.session.longest <= 3_200
+
+
+def test_of_an_item_only_what_is_known_is_told_again(voice: Voice) -> None:
+    """Whatever else a client puts into it may be too deep to be written."""
+    part = {"type": "input_text", "text": "look", "x": [[[]]], "transcript": {}}
+    item = {"type": "message", "role": "user", "content": [part]}
+    voice.ask(type="conversation.item.create", item=item)
+    done = voice.until("conversation.item.done")[-1].to_dict()
+    assert done["item"]["content"] == [{"type": "input_text", "text": "look"}]
+
+
 def test_there_are_so_many_places(served: Served) -> None:
     url = f"ws{served.url[4:]}/v1/realtime"
     sockets = [connect(url) for _ in range(4)]
