@@ -324,7 +324,7 @@ class VoiceSession:
     def _begin_turn(self) -> None:
         if self.conversation.room < TURN:
             self.conversation.cut((0, 0))
-            self._asked = []
+            self._asked, self._frames = [], []
         self._open_sound()
         self._heard, self._past = [], self.codec.begin_hearing
 

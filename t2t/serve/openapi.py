@@ -18,15 +18,12 @@ SPOKEN = {
 WRITTEN = ("json", "text", "verbose_json")
 
 
-def described(
-    answer: Schema, *, body: Schema | None = None, later: Schema | None = None
-) -> dict[str, Any]:
+def described(answer: Schema, *, body: Schema | None = None) -> dict[str, Any]:
     """How FastAPI is told of a route.
 
     Args:
       answer: media types of a good answer, with their schemas.
       body: as `answer`, of what is sent.
-      later: as `answer`, of a status of 503 that is no error.
     """
     responses = {
         "200": {"description": "the answer", "content": _content(answer)},

@@ -91,7 +91,7 @@ class Routes:
         form = {"multipart/form-data": openapi.transcription()}
         drawing = told(json(openapi.drawings()), body=json(openapi.drawing()))
         return {
-            "/healthz": (self.health, told(health, later=health)),
+            "/healthz": (self.health, told(health)),
             "/v1/models": (self.models, told(json(openapi.models()))),
             "/v1/models/{model}": (self.model, told(json(openapi.model()))),
             "/v1/chat/completions": (

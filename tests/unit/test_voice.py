@@ -112,6 +112,23 @@ def test_what_was_not_heard_of_an_answer_is_forgotten(
     _as_pushed_anew(chat, session)
 
 
+def test_an_answer_that_is_forgotten_whole_is_not_interrupted(
+    chat: Chat, session: VoiceSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a turn begins for which there is no room, nothing is left of any before."""
+    _say(session, _speech(5))
+    _joined(list(session.respond()))
+    monkeypatch.setattr("t2t.decode.voice.TURN", 10**6)
+    session.feed(_speech(3, seed=2))
+    session.interrupt(FRAME / 16_000)
+    begin = session.conversation.slots.main[:2]
+    assert begin == [chat.layout.vocabulary.mark(m) for m in ("<user>", "<sound>")]
+    monkeypatch.undo()
+    session.commit()
+    _joined(list(session.respond()))
+    _as_pushed_anew(chat, session)
+
+
 def test_who_interrupts_is_heard_after_what_was_heard(
     chat: Chat, session: VoiceSession
 ) -> None:
