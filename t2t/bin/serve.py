@@ -15,7 +15,6 @@ command = Command(
     "answer OpenAI's clients, and a page to talk to, with a trained run",
     [
         "t2t-serve --output_dir=RUN",
-        "t2t-serve --output_dir=RUN --port=9000 --max_sessions=4",
         "t2t-serve --output_dir=RUN --host=0.0.0.0 --api_key_file=KEY",
         "t2t-serve --output_dir=RUN --moderation_terms=TERMS --sign_key_file=SIGN",
     ],
