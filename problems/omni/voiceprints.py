@@ -1,9 +1,9 @@
 """Whose voice it is: the voice encoder of Resemblyzer 0.1.4, arXiv:1710.10467.
 
 Its wheel carries the weights. It is fetched by pip, read as a zip and never installed:
-its own code wants webrtcvad, which is built from source and imports what setuptools
-has no more since 82. The network is computed here by numpy, from the same spectra but
-without cutting pauses out, which synthetic speech has none of.
+its own code wants webrtcvad, which is built from source and imports pkg_resources, and
+setuptools no longer has that. The network is computed here by numpy, from the same
+spectra but without cutting pauses out, which synthetic speech has none of.
 """
 
 from __future__ import annotations
