@@ -17,26 +17,40 @@ RATES = (8_000, 11_025, 16_000, 24_000, 44_100, 48_000)
 
 
 def voice(cases: Cases, count: int) -> None:
-    """As many sessions, each of up to 25 events."""
+    """As many sessions: up to 25 events, or a talk until the session is full."""
     begun = cases.parts[cases.name].count
     for number in range(begun, begun + count):
         rng = np.random.default_rng([cases.seed, 1, number])
-        sent = [event(rng) for _ in range(int(rng.integers(1, 26)))]
+        sent: list[Any] = [event(rng) for _ in range(int(rng.integers(1, 26)))]
+        pauses = [0.0, 0.0, 0.0, 0.02, 0.3]
+        if rng.random() < 0.1:
+            pauses = []  # who reads nothing must harm nobody
+        elif rng.random() < 0.02:
+            sent, pauses = talk(rng), [0.3]
         what = f"session {number}: " + " | ".join(_short(one) for one in sent)
         with cases.case(what) as ends:
-            try:
-                with connect(cases.server.voice_url, max_size=None) as socket:
-                    ends[_session(cases, rng, socket, sent, what)] += 1
-            except ConnectionClosed as closed:
-                code = closed.rcvd.code if closed.rcvd else 1006
-                ends[f"closed {code}"] += 1
-                if code in (1006, 1011):  # without a word, or by a fault
-                    cases.fail("status", f"closed with {code}", what)
-            except InvalidStatus as refused:
-                answer = refused.response
-                ends[str(answer.status_code)] += 1
-                if answer.status_code != 429:  # places are given back a moment later
-                    cases.fail("status", f"{answer.status_code} at connecting", what)
+            _connected(cases, rng, sent, pauses, what, ends)
+
+
+def _connected(
+    cases: Cases, rng: Rng, sent: list[Any], pauses: list[float], what: str, ends: Any
+) -> None:
+    try:
+        with connect(cases.server.voice_url, max_size=None) as socket:
+            heard = _session(rng, socket, sent, pauses)
+        ends["answered to the end" if heard else "left"] += 1
+        if heard:
+            _check(cases, heard, what)
+    except ConnectionClosed as closed:
+        code = closed.rcvd.code if closed.rcvd else 1006
+        ends[f"closed {code}"] += 1
+        if code in (1006, 1011):  # without a word, or by a fault
+            cases.fail("status", f"closed with {code}", what)
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+        ends[str(status)] += 1
+        if status != 429:  # places are given back a moment later
+            cases.fail("status", f"{status} at connecting", what)
 
 
 def _short(sent: str | bytes) -> str:
@@ -44,17 +58,23 @@ def _short(sent: str | bytes) -> str:
 
 
 def _session(
-    cases: Cases, rng: Rng, socket: ClientConnection, sent: list[Any], what: str
-) -> str:
-    """Sends all, reading now and then; how it ended."""
+    rng: Rng, socket: ClientConnection, sent: list[Any], pauses: list[float]
+) -> list[dict[str, Any]]:
+    """Sends all, and reads until some seconds of silence after each.
+
+    Returns:
+      all events that came; none when it left in the middle.
+
+    Raises:
+      TimeoutError: when the last is not answered.
+    """
     heard: list[dict[str, Any]] = []
-    hears = rng.random() < 0.9  # who reads nothing must harm nobody
     for event in sent:
         socket.send(event)
-        if hears and rng.random() < 0.5:
-            _hear(socket, heard, seconds=float(one(rng, [0.0, 0.02, 0.3])))
-    if not hears or rng.random() < 0.15:
-        return "left"
+        if pauses and (seconds := float(one(rng, pauses))):
+            _hear(socket, heard, seconds=seconds)
+    if not pauses or (len(pauses) > 1 and rng.random() < 0.15):
+        return []
     socket.send(json.dumps({"type": "response.cancel"}))
     socket.send(json.dumps({"type": "that is all", "event_id": "last"}))
     until = time.monotonic() + DEADLINE
@@ -62,8 +82,7 @@ def _session(
         if time.monotonic() > until:
             raise TimeoutError
         _hear(socket, heard, seconds=1.0)
-    _check(cases, heard, what)
-    return "answered to the end"
+    return heard
 
 
 def _hear(socket: ClientConnection, heard: list[Any], *, seconds: float) -> None:
@@ -96,6 +115,16 @@ def _check(cases: Cases, heard: list[dict[str, Any]], what: str) -> None:
 # -- events --------------------------------------------------------------------------
 
 
+def talk(rng: Rng) -> list[str]:
+    """Turns that the server itself tells apart, over its answers or after them."""
+    format = {"type": "audio/pcm", "rate": 16_000}
+    audio = {"input": {"format": format, "turn_detection": {"type": "server_vad"}}}
+    sent = [{"type": "session.update", "session": {"type": "realtime", "audio": audio}}]
+    for _ in range(16):
+        sent += [_sound(rng, 16_000, loud=6_000), _sound(rng, 16_000, loud=0)]
+    return [json.dumps(event) for event in sent]
+
+
 def event(rng: Rng) -> str | bytes:
     """What is sent at once, two thirds of it right."""
     made = _right(rng)
@@ -124,6 +153,10 @@ def _append(rng: Rng) -> dict[str, Any]:
     if rng.random() < 0.01:
         size = 5_000_000
     loud = one(rng, [0, 0, 6_000, 6_000, 32_767])
+    return _sound(rng, size, loud=loud)
+
+
+def _sound(rng: Rng, size: int, *, loud: int) -> dict[str, Any]:
     samples = np.clip(rng.normal(size=size) * loud, -32_768, 32_767).astype("<i2")
     data = base64.b64encode(samples.tobytes()).decode()
     return {"type": "input_audio_buffer.append", "audio": data}
