@@ -161,11 +161,16 @@ class Screen:
         """
         self._moderate("input_moderation", self.mitigations.asked, text)
 
-    def wrote(self, text: str) -> None:
-        """All that was written so far, before it is told to anybody."""
+    def wrote(self, text: str, *, whole: bool = True) -> str:
+        """All that was written so far -> what of it may be told: where more may come,
+        not the last word, which may be the beginning of another."""
         terms = self.mitigations.written
-        if terms is not None and (found := terms.find(text)):
+        if terms is None:
+            return text
+        told = text if whole else re.sub(r"\S+\Z", "", text)
+        if found := terms.find(told):
             self._block("output_moderation", found)
+        return told
 
     def said(self, samples: np.ndarray) -> None:
         """What comes next of the speech."""

@@ -112,7 +112,7 @@ class _Written:
 
     def __init__(self, request: Request, screens: list[Screen]) -> None:
         self.request, self.screens = request, screens
-        self.texts = [""] * request.n
+        self.texts, self.told = [""] * request.n, [""] * request.n
         self.stopped: set[int] = set()
 
     def delta(self, item: Delta) -> Delta | None:
@@ -121,14 +121,18 @@ class _Written:
         if number in self.stopped:
             return None
         self.texts[number] += item.text
+        # Words come before speech and pictures.
+        whole = item.samples is not None or item.picture is not None
+        whole = whole or bool(item.finish)
         try:
-            self.screens[number].wrote(self.texts[number])
+            told = self.screens[number].wrote(self.texts[number], whole=whole)
             if item.samples is not None:
                 self.screens[number].said(item.samples)
         except Blocked:
             self.stopped.add(number)
             return _instead(self.request, number)
-        return item
+        new, self.told[number] = told[len(self.told[number]) :], told
+        return dataclasses.replace(item, text=new)
 
     def reply(self, reply: Reply) -> Reply:
         """The whole of it; what streamed has passed its screen already."""

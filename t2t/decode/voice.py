@@ -128,6 +128,8 @@ class VoiceSession:
     ) -> None:
         self.engine, self.codec, self.code = engine, codec, code
         self.mitigations = mitigations or Mitigations()
+        if self.mitigations.asked is not None and transcript is None:
+            raise ValueError("what is asked cannot be moderated without a transcript")
         self.transcript = transcript
         self.voice = voice
         self.options = self.mitigations.marked(options or ChatOptions())
@@ -248,7 +250,7 @@ class VoiceSession:
         asked, self._asked, self._frames = self._asked, [], []
         screen = self.mitigations.screen(self.voice)
         try:
-            if self.mitigations.asked is not None and self.transcript is not None:
+            if self.transcript is not None and self.mitigations.asked is not None:
                 screen.asked(self.transcript(asked))
             yield from self._screened(screen, modalities)
         except Blocked:
@@ -258,12 +260,17 @@ class VoiceSession:
             yield Chunk(np.zeros(0, np.float32), BLOCKED, finish=FILTERED)
 
     def _screened(self, screen: Screen, modalities: tuple[str, ...]) -> Iterator[Chunk]:
-        text = ""
+        text = told = ""
         for chunk in self._answer(modalities):
             text += chunk.text
-            screen.wrote(text)
+            # Words come before speech.
+            may = screen.wrote(text, whole=len(chunk.samples) > 0)
             screen.said(chunk.samples)
-            yield chunk
+            if len(chunk.samples) or may != told:
+                yield dataclasses.replace(chunk, text=may[len(told) :])
+            told = may
+        if (may := screen.wrote(text)) != told:
+            yield Chunk(np.zeros(0, np.float32), may[len(told) :])
         screen.done(text)
 
     def _answer(self, modalities: tuple[str, ...]) -> Iterator[Chunk]:

@@ -60,7 +60,7 @@ def test_what_is_not_said_ends_a_stream(served: Served) -> None:
     )  # fmt: skip
     chunks = [chunk.choices[0] for chunk in stream]
     text = "".join(c.delta.content or "" for c in chunks)
-    assert text == f"heard: a{BLOCKED}"
+    assert text == f"heard: a {BLOCKED}"  # and nothing of the word itself
     assert [c.finish_reason for c in chunks][-1] == FILTERED
     sounds = [c.delta.model_dump().get("audio") or {} for c in chunks]
     assert not any(sound.get("data") for sound in sounds)

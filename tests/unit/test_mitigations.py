@@ -20,6 +20,7 @@ from t2t.decode.guard import GuardOptions, Listener
 from t2t.decode.mitigations import (
     BLOCKED,
     FILTERED,
+    Blocked,
     Event,
     Mitigations,
     Terms,
@@ -99,6 +100,18 @@ def asked(answerer: ChatAnswerer) -> tuple[Request, str]:
 )
 def test_terms_are_found_however_they_are_written(text: str, found: str) -> None:
     assert Terms(["zorbel", "Hurdle  wisp"]).find(text) == found
+
+
+def test_a_word_is_judged_and_told_when_it_is_whole() -> None:
+    screen = Mitigations(written=Terms(["kit"])).screen("alto")
+    for text, told in (("a k", "a "), ("a kit", "a "), ("a kite", "a ")):
+        assert screen.wrote(text, whole=False) == told
+    assert screen.wrote("a kite ", whole=False) == "a kite "
+    assert screen.wrote("a kite") == "a kite"
+    for text, whole in (("a kit ", False), ("a kit", True)):
+        with pytest.raises(Blocked, match="output_moderation blocked: kit"):
+            screen.wrote(text, whole=whole)
+    assert Mitigations().screen("alto").wrote("a k", whole=False) == "a k"
 
 
 def test_terms_of_a_file(tmp_path: Path) -> None:
