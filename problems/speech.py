@@ -152,7 +152,7 @@ def spoken(wanted: list[Utterance]) -> list[np.ndarray]:
       DataUnavailable: without espeak-ng.
     """
     try:
-        return synthesise(wanted)
+        return [sound.samples for sound in synthesise(wanted)]
     except SpeechError as error:
         raise DataUnavailable(str(error)) from None
 

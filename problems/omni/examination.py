@@ -197,7 +197,7 @@ class Judge:
         spoken = [p for m in wanted for p in m.parts if isinstance(p, Utterance)]
         sounds = iter(synthesise(spoken))
         return [
-            [Sound(next(sounds)) if isinstance(p, Utterance) else p for p in m.parts]
+            [next(sounds) if isinstance(p, Utterance) else p for p in m.parts]
             for m in wanted
         ]
 
