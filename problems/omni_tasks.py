@@ -1,4 +1,8 @@
-"""The training problem of omni: twenty tasks over text, speech, pictures and films."""
+"""The training problem of omni: tasks over text, speech, pictures and films.
+
+`omni_text` has those of text alone, in the same shares: a run of it on as many tokens
+of text says what the other modalities cost (see `scripts/bench_omni price`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from t2t.media.messages import RATE, Coded, Film, Message, Picture, Sound, Text
 from t2t.media.speech import SpeechError, Utterance, synthesise
 from t2t.media.tokenizers import PictureTokenizer, SoundTokenizer
 from t2t.problems.omni import pictures, tasks
+from t2t.problems.omni.texts import Texts
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
 
 HEARD = (Sound, Utterance)
@@ -50,8 +55,12 @@ class OmniTasks(Problem):
     }
     SPLITS = {TRAIN: 8, DEV: 1, TEST: 1}
     VERSION = 3
+    TASKS = tasks.TASKS
     SUGGESTED = ("omni_tiny", "omni")
-    licence = "digits CC-BY-SA-3.0 (MNIST); speech synthesised by espeak-ng"
+    licence = (
+        "digits CC-BY-SA-3.0 (MNIST); speech synthesised by espeak-ng; texts PSF-2.0 "
+        "(Python), Apache-2.0 (Home Assistant)"
+    )
 
     def __init__(
         self,
@@ -142,6 +151,7 @@ class OmniTasks(Problem):
             split,
             unseen=split != TRAIN,
             voices="voice" if split == TEST else "seen",
+            texts=Texts(split, tmp_dir),
         )
         while True:
             name, turn = self.draw(world)
@@ -152,7 +162,7 @@ class OmniTasks(Problem):
 
     def draw(self, world: tasks.World) -> tuple[str, tasks.Turn]:
         """(its task's name, a turn)."""
-        return tasks.conversation(world, tasks.TASKS)
+        return tasks.conversation(world, self.TASKS)
 
     def code(
         self, conversations: Sequence[Sequence[Message]]
@@ -264,6 +274,13 @@ class OmniTasks(Problem):
         for part in _parts(example["messages"] for example in examples):
             if isinstance(part, Text | Utterance):
                 yield part.text
+
+
+@registry.problem
+class OmniText(OmniTasks):
+    """The tasks of `omni_tasks` that have nothing but text."""
+
+    TASKS = tasks.TEXT
 
 
 def _ahead(

@@ -376,6 +376,7 @@ class Evaluation:
 def evaluate(
     output_dir: str | Path,
     *,
+    problem: str | None = None,
     data_dir: str | None = None,
     checkpoint_path: str | None = None,
     split: str = "dev",
@@ -386,11 +387,13 @@ def evaluate(
     """Evaluates a run's best or newest checkpoint, or a given one, on a split.
 
     Args:
+      problem: another than the run's, with its vocabularies: only the loss is told.
       eval_steps: batches to read, 0 for all; the run's own number by default.
       decode_examples: sentences to decode, 0 for none; all by default.
 
     Raises:
       RunError, CheckpointError: when there is nothing to evaluate.
+      ValueError: for a problem that is not read as the run's is.
     """
     folder, config = open_run(output_dir)
     path = checkpoints.resolve(checkpoint_path or folder.path)
@@ -400,12 +403,13 @@ def evaluate(
         return Judge(decoder.problem, decoder.model, episodes=episodes)(split)
     data_dir = data_dir or folder.describe().get("data_dir")
     steps = config.knob("eval_steps") if eval_steps is None else eval_steps
-    losses = Losses(decoder.problem, decoder.model, jit=decoder.model.JIT)
-    source = one_pass(decoder.problem, split, data_dir=data_dir)
+    asked = _another(problem, folder, decoder) if problem else decoder.problem
+    losses = Losses(asked, decoder.model, jit=decoder.model.JIT)
+    source = one_pass(asked, split, data_dir=data_dir)
     values = losses(source, steps)
     source.close()
     decodes = None
-    if decode_examples != 0:
+    if decode_examples != 0 and asked is decoder.problem:
         decodes = decode_split(
             decoder,
             split,
@@ -416,6 +420,19 @@ def evaluate(
     if decodes is not None:
         values.update(decodes.scores(decoder.problem.METRICS))
     return values
+
+
+def _another(name: str, folder: RunFolder, decoder: Decoder) -> Any:
+    """A problem by name, read with a run's vocabularies."""
+    problem = make_problem(Config(knobs={"problem": name}))
+    problem.load_vocabularies(folder.vocabularies)
+    given, read = (
+        {n: f.bare for n, f in features.items()}
+        for features in (problem.offered(), decoder.features)
+    )
+    if given != read:
+        raise ValueError(f"{name} has the features {given}; the run reads {read}")
+    return problem
 
 
 def examine(
