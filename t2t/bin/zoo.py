@@ -9,7 +9,7 @@ from t2t import registry
 from t2t.bin.command import Command, UsageError, add_usr_dir, load_tensorflow
 
 KINDS = ("problem", "model", "hparams_set")
-ACTIONS = ("list", "show", "card")
+ACTIONS = ("list", "show", "compare", "card")
 
 command = Command(
     "t2t-zoo",
@@ -17,12 +17,14 @@ command = Command(
     [
         "t2t-zoo list [problems|models|hparams_sets]",
         "t2t-zoo show NAME [--examples]",
+        "t2t-zoo compare RUN RUN [--html=FILE]",
         "t2t-zoo card --output_dir=RUN [--before=RUN_BEFORE_SAFETY]",
     ],
 )
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
 command.boolean("examples", False, "with show PROBLEM: three decoded examples")
 command.string("data_dir", None, "with --examples: real ones from these shards")
+command.string("html", None, "with compare: also write a page with the curves")
 command.string("output_dir", None, "with card: the omni run")
 command.string("before", None, "with card: the run before its safety fine-tuning")
 command.string("card_dir", None, "with card: where to write; OUTPUT_DIR/card")
@@ -45,6 +47,8 @@ def _main(values: Any, words: list[str]) -> int | None:
         )
     if action == "list":
         return list_zoo(*names)
+    if action == "compare":
+        return compare(names, values["html"].value)
     if action == "card" and not names and values["output_dir"].value:
         names = [values["output_dir"].value]
     if len(names) != 1:
@@ -212,6 +216,22 @@ def _show_spaces(problem: Any) -> None:
         if feature.low is not None:
             shown += f", from {feature.low} to {feature.high}"
         print(f"    {name:12} {shown}")
+
+
+def compare(folders: list[str], page: str | None) -> int:
+    """Prints what differs between runs and what they reached."""
+    from pathlib import Path
+
+    from t2t.run import compare as side_by_side
+    from t2t.run.folder import write_text
+
+    runs = side_by_side.read(folders)
+    for table in (side_by_side.differences(runs), side_by_side.reached(runs)):
+        print(side_by_side.text(table), end="\n\n")
+    if page:
+        write_text(Path(page), side_by_side.html_page(runs))
+        print(page)
+    return 0
 
 
 def card(values: Any, run: str) -> int:
