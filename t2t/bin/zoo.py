@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from t2t import registry
+from t2t.bin import completion
 from t2t.bin.command import Command, UsageError, add_usr_dir, load_tensorflow
 
 KINDS = ("problem", "model", "hparams_set")
-ACTIONS = ("list", "show", "compare", "card")
+ACTIONS = ("list", "show", "compare", "card", "completion")
 
 command = Command(
     "t2t-zoo",
@@ -19,6 +20,7 @@ command = Command(
         "t2t-zoo show NAME [--examples]",
         "t2t-zoo compare RUN RUN [--html=FILE]",
         "t2t-zoo card --output_dir=RUN [--before=RUN_BEFORE_SAFETY]",
+        'eval "$(t2t-zoo completion bash)"',
     ],
 )
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
@@ -40,6 +42,9 @@ def _main(values: Any, words: list[str]) -> int | None:
     if not words:
         raise UsageError(f"say what to do: {', '.join(ACTIONS)}. {command.examples[0]}")
     action, *names = words
+    if action == "complete":  # the shell asks, see `completion`
+        print("\n".join(completion.complete(" ".join(names))))
+        return 0
     if action not in ACTIONS:
         raise UsageError(
             f"there is no action {action!r}.{registry.close_to(action, ACTIONS)} "
@@ -57,6 +62,9 @@ def _main(values: Any, words: list[str]) -> int | None:
         )
     if action == "card":
         return card(values, names[0])
+    if action == "completion":
+        print(completion.script(names[0]))
+        return 0
     show(names[0])
     if values["examples"].value:
         show_examples(names[0], values["data_dir"].value)

@@ -13,8 +13,11 @@ from t2t.evaluate import (
     EvaluationOptions,
     Losses,
     averaged,
+    decode_split,
+    one_pass,
+    save_decodes,
 )
-from t2t.rl.play import Judge
+from t2t.rl.play import Judge, film
 from t2t.run import checkpoints
 from t2t.run.checkpoints import Checkpoints
 from t2t.run.folder import RunFolder
@@ -74,3 +77,50 @@ class Evaluation:
         self.log.write(step, values, split=self.split)
         write_report(self.run)
         return stops
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """{'loss', …, 'bleu', …} of the split, or {'episode_return', …}."""
+        if self.problem.interactive:
+            self._film(step)
+            return self.judge(self.split)
+        source = one_pass(self.problem, self.split, data_dir=self.data_dir)
+        values = self.losses(source, self.options.steps)
+        source.close()
+        if self.options.decode_examples:
+            decodes = decode_split(
+                self.decoder,
+                self.split,
+                data_dir=self.data_dir,
+                limit=self.options.decode_examples,
+            )
+            if decodes is not None:
+                values.update(decodes.scores(self.problem.METRICS))
+                save_decodes(self.run, decodes, self.decoder, step=step)
+        return values
+
+    def _film(self, step: int) -> None:
+        if self.options.video:
+            self.run.videos.mkdir(exist_ok=True)
+            path = self.run.videos / f"{step:08d}.{self.options.video}"
+            film(self.problem, self.judge.policy, path, split=self.split)
+
+    def _judge(self, step: int, values: dict[str, float]) -> bool:
+        options = self.options
+        name = options.early_stopping_metric
+        if name not in values:
+            raise config_lib.ConfigError(
+                f"eval_early_stopping_metric={name!r} is none of this problem's: "
+                f"{', '.join(values)}"
+            )
+        value = self.sign * values[name]
+        if self.best is None or value < self.best[1] - options.early_stopping_delta:
+            self.best = (step, value)
+            self.store.mark_best(step, name, values[name])
+        return self.exhausted(step)
+
+    def exhausted(self, step: int) -> bool:
+        """Whether the metric has not improved for as long as it is waited for."""
+        patience = self.options.early_stopping_steps
+        if not patience or self.best is None:
+            return False
+        return step - self.best[0] >= patience
