@@ -61,7 +61,10 @@ class CompilerSide(OnCompilerSide):
     def __init__(self, header: Header) -> None:
         super().__init__(header, self._replies)
         plain = {"features": [spec.plain() for spec in header.features]}
-        self._line = json.dumps(plain, separators=(",", ":")).encode() + b"\n"
+        self._line = (
+            json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+            + b"\n"
+        )
 
     def ask(self, record: bytes) -> bytes:
         body = self._line + record + b"\n"

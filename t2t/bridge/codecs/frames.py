@@ -115,7 +115,9 @@ class CompilerSide(OnCompilerSide):
         self._question = PREFIX.pack(header.record.itemsize, QUESTION, 0, stream)
 
     def header(self) -> bytes:
-        plain = json.dumps(self._header.plain(), separators=(",", ":"))
+        plain = json.dumps(
+            self._header.plain(), separators=(",", ":"), ensure_ascii=False
+        )
         return self._frame(HEADER, plain.encode())
 
     def context(self, name: str) -> bytes:

@@ -114,4 +114,4 @@ class CompilerSide(OnCompilerSide):
 
 def line(value: object) -> bytes:
     """A JSON object as LLVM writes it."""
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
