@@ -22,10 +22,11 @@ from keras import ops
 from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
-from t2t.layers.attention import MASKED, attention_mask
+from t2t.layers.attention import MASKED
 from t2t.layers.dropout import Dropout
 from t2t.layers.embedding import Embedding, shift_right
 from t2t.layers.recurrence import LSTM
+from t2t.layers.view import attention_mask
 
 
 @registry.model("lstm_seq2seq")

@@ -19,9 +19,9 @@ from keras import ops
 from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
-from t2t.layers.attention import attention_mask
 from t2t.layers.blocks import BlockShape, Memory, Stack
 from t2t.layers.embedding import Embedding, shift_right
+from t2t.layers.view import attention_mask
 
 
 @registry.model
@@ -80,11 +80,9 @@ class Transformer(keras.Model):
         self, batch: dict[str, Any], *, training: bool
     ) -> tuple[Any, dict[str, Any]]:
         """The memory [B, S, D] of `inputs`, and inner values."""
-        segments = batch["inputs_segments"]
-        mask = attention_mask(segments, segments, window=self.block_shape.window)
         memory, inner, _ = self.encoder(
             self.input_embedding(batch["inputs"]),
-            visible=mask,
+            segments=batch["inputs_segments"],
             positions=batch["inputs_positions"],
             training=training,
         )
@@ -99,9 +97,7 @@ class Transformer(keras.Model):
         x = self.target_embedding(shift_right(batch["targets"], positions))
         x, decoder_inner, _ = self.decoder(
             x,
-            visible=attention_mask(
-                segments, segments, causal=True, window=self.block_shape.window
-            ),
+            segments=segments,
             positions=positions,
             memory=Memory(
                 attention_mask(segments, batch["inputs_segments"]), values=memory
@@ -123,6 +119,7 @@ class Transformer(keras.Model):
             inner,
             label_smoothing=self.label_smoothing,
             training=training,
+            auxiliary=self.block_shape.auxiliary,
         )
 
     # -- decoding -----------------------------------------------------------------
@@ -170,9 +167,6 @@ class Transformer(keras.Model):
         """
         rows, width = ops.shape(ids)
         slot_times = ops.arange(visible.shape[-1], dtype="int32") // width  # [L·W]
-        if self.block_shape.window is not None:
-            near = (time - slot_times) < self.block_shape.window
-            visible = ops.logical_and(visible, near)
         x, _, state = self.decoder(
             self.target_embedding(ids),
             visible=visible,

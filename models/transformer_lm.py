@@ -18,9 +18,9 @@ from keras import ops
 from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
-from t2t.layers.attention import attention_mask
 from t2t.layers.blocks import BlockShape, Stack
 from t2t.layers.embedding import Embedding, shift_right
+from t2t.layers.view import attention_mask
 
 
 @registry.model("transformer_lm")
@@ -60,12 +60,9 @@ class TransformerLM(keras.Model):
     ) -> tuple[Any, dict[str, Any]]:
         """Logits [B, T, V] of every token from those before it, and inner values."""
         segments, positions = batch["targets_segments"], batch["targets_positions"]
-        mask = attention_mask(
-            segments, segments, causal=True, window=self.block_shape.window
-        )
         x, inner, _ = self.decoder(
             self.embedding(shift_right(batch["targets"], positions)),
-            visible=mask,
+            segments=segments,
             positions=positions,
             training=training,
         )
@@ -84,6 +81,7 @@ class TransformerLM(keras.Model):
             inner,
             label_smoothing=self.label_smoothing,
             training=training,
+            auxiliary=self.block_shape.auxiliary,
         )
 
     def begin(
@@ -107,12 +105,8 @@ class TransformerLM(keras.Model):
             rows, size + length * width, self.compute_dtype
         )
         present = ops.broadcast_to(slots, (rows, size)) < lengths[:, None]
-        mask = attention_mask(
-            ops.cast(present, "int32"),
-            ops.cast(present, "int32"),
-            causal=True,
-            window=self.block_shape.window,
-        )
+        own = ops.cast(present, "int32")
+        mask = attention_mask(own, own, causal=True)
         total = size + length * width
         mask = ops.pad(mask, [[0, 0], [0, 0], [0, total - size]])
         positions = ops.broadcast_to(slots, (rows, size))
@@ -160,9 +154,6 @@ class TransformerLM(keras.Model):
         )
         seen = ops.repeat(present[:, None, :], width, axis=1)
         mask = ops.concatenate([seen, visible], axis=2)  # [B, W, P + L·W]
-        if self.block_shape.window is not None:
-            distance = positions[:, :, None] - key_positions[:, None, :]
-            mask = ops.logical_and(mask, distance < self.block_shape.window)
         x, _, state = self.decoder(
             self.embedding(ids),
             visible=mask,

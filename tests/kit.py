@@ -15,6 +15,7 @@ import pytest
 from t2t import features as features_lib
 from t2t import registry
 from t2t.features import Feature
+from t2t.knobs import CHOICES
 from t2t.layers.blocks import BlockShape
 from t2t.problems.problem import DataUnavailable
 from t2t.run.build import blank_batch
@@ -38,6 +39,24 @@ KNOBS: dict[str, Any] = {
     "depth_size": 16,
 }
 BLOCKS: dict[str, Any] = {"hidden_size": 16, "filter_size": 32, "num_heads": 2}
+
+EXPERTS = {"experts": 4, "expert_every": 1, "experts_per_token": 2}
+# Every knob of the blocks that changes what a token sees.
+SEEING: list[dict[str, Any]] = [
+    *({"position": position} for position in CHOICES["blocks.position"]),
+    *(
+        {"position": position, "window": 3, "num_kv_heads": 1}
+        for position in ("rotary", "relative", "relative_vectors", "relative_keys")
+    ),
+    {"position": "relative_vectors", "max_relative_position": 2},
+    {"position": "relative_keys", "max_relative_position": 2},
+    {"window": 2, "dilation": 2, "position": "alibi"},
+    {"block_length": 3, "memory_length": 1},
+    {"block_length": 2, "memory_gradient": False, "position": "relative_sinusoid"},
+    {"logit_softcap": 1.0, "qk_norm": True, "norm_position": "post"},
+    {"filter_width": 3, "window": 2},
+    {**EXPERTS, "activation": "swiglu"},
+]
 
 _OFFERS = {
     "real": Feature("real", (3,), "float32", "X", low=(-2.0,) * 3, high=(1.0,) * 3),

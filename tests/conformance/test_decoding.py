@@ -9,23 +9,23 @@ import kit
 import numpy as np
 import pytest
 
-from t2t import knobs
 from t2t.sources import Batch
 
 DECODERS = kit.models(method="decode_step")
-WITH_BLOCKS = [n for n in DECODERS if "transformer" in n]
 LENGTH, ROWS, WIDTH = 6, 3, 2
 
+# Of the blocks of an encoder and a decoder; `kit.SEEING` is for a decoder alone.
+BOTH: list[dict[str, Any]] = [
+    *({"position": position} for position in ("learned", "rotary", "relative")),
+    {"position": "relative_vectors", "window": 3, "num_kv_heads": 1},
+    {"position": "relative_keys", "max_relative_position": 2},
+    {"block_length": 2, "position": "alibi", "num_kv_heads": 1},
+    {"filter_width": 3, **kit.EXPERTS, "expert_every": 2},
+]
 CASES = [
     *((name, {}) for name in DECODERS),
-    *(
-        (name, {"position": position, "window": window, "num_kv_heads": heads})
-        for name in WITH_BLOCKS
-        for position, window, heads in itertools.product(
-            knobs.CHOICES["blocks.position"], (None, 3), (None, 1)
-        )
-        if (heads is None) == (window is None)  # half of the product is enough
-    ),
+    *(("transformer_lm", blocks) for blocks in kit.SEEING),
+    *(("transformer", blocks) for blocks in BOTH),
 ]
 
 
