@@ -19,8 +19,6 @@ command = Command(
         "t2t-zoo list [problems|models|hparams_sets]",
         "t2t-zoo show NAME [--examples]",
         "t2t-zoo compare RUN RUN [--html=FILE]",
-        "t2t-zoo card --output_dir=RUN [--before=RUN_BEFORE_SAFETY]",
-        'eval "$(t2t-zoo completion bash)"',
     ],
 )
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")

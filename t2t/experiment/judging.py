@@ -77,8 +77,12 @@ def _another(name: str, folder: RunFolder, decoder: Decoder) -> Any:
         {n: f.bare for n, f in features.items()}
         for features in (problem.offered(), decoder.features)
     )
-    if given != read:
-        raise ValueError(f"{name} has the features {given}; the run reads {read}")
+    other = sorted(n for n in {*given, *read} if given.get(n) != read.get(n))
+    if other:
+        raise ValueError(
+            f"a run that reads {', '.join(read)} cannot be judged by {name}, which "
+            f"offers {', '.join(given)}: not the same are {', '.join(other)}"
+        )
     return problem
 
 
