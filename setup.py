@@ -53,6 +53,8 @@ EXTRAS = {
         "uvicorn>=0.35",
         "websockets>=15",
     ],
+    # LLVM without a clang, for machine learning inside compilers: 0.50 is LLVM 22.
+    "compilers": ["llvmlite>=0.50"],
     "jax": ["jax>=0.5"],
     "peers": ["torch>=2.4", "ctranslate2>=4.5"],
 }
@@ -66,6 +68,7 @@ EXTRAS["test"] = [
     *EXTRAS["omni"],
     *EXTRAS["judges"],
     *EXTRAS["serve"],
+    *EXTRAS["compilers"],
     *EXTRAS["jax"],
     # The independent reference of tests/golden; any version would do.
     "torch==2.13.0",
@@ -100,6 +103,7 @@ setup(
     package_data={
         "t2t": ["py.typed"],
         "t2t.hparams": ["*.gin"],
+        "t2t.bridge": ["*.h", "plugins/*.cc", "plugins/*.h"],
         "t2t.serve": ["page/*"],
     },
     install_requires=[

@@ -101,6 +101,13 @@ class Feature:
         return self.classes
 
     @property
+    def bare(self) -> Feature:
+        """The same, knowing how many ids there are and not which."""
+        if self.vocabulary is None:
+            return self
+        return dataclasses.replace(self, vocabulary=None, classes=self.size)
+
+    @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """(low, high), each of the feature's shape.
 

@@ -45,7 +45,9 @@ CHOICES = {
         "auto", "float32", "bfloat16", "mixed_bfloat16", "float16", "mixed_float16",
     ),
     "batches.batching": ("auto", "packed", "buckets", "examples"),
-    "optimizer.name": ("adam", "adamw", "adafactor", "lion", "sgd", "momentum"),
+    "optimizer.name": (
+        *("adam", "adamw", "adafactor", "lion", "muon", "sgd", "momentum"),
+    ),
     "blocks.norm": ("layer", "rms", "none"),
     "blocks.norm_position": ("pre", "post"),
     "blocks.position": (

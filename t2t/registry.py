@@ -23,17 +23,18 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import importlib
 import importlib.machinery
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gin
+
+from t2t.names import close_to
 
 KINDS = ("problem", "model")
 SUFFIXES = ("_rev", "_copy")
@@ -93,16 +94,6 @@ def snake_case(name: str) -> str:
     """`TranslateEnde` -> `translate_ende`; `TransformerLM` -> `transformer_lm`."""
     name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
-
-
-def close_to(name: str, names: Iterable[str]) -> str:
-    """' Did you mean …?' for the nearest of `names`, or ''."""
-    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
-    if not near:
-        near = [known for known in names if name and name in known][:3]
-    if not near:
-        return ""
-    return " Did you mean " + " or ".join(repr(n) for n in near) + "?"
 
 
 # -- decorators -----------------------------------------------------------------

@@ -35,13 +35,13 @@ class Apt:
       DataUnavailable: where there is no apt.
     """
 
-    def __init__(self, folder: Path, languages: tuple[str, ...]) -> None:
+    INSTEAD = "try --problem=translate_ende_interface, which needs pip only"
+
+    def __init__(self, folder: Path, languages: tuple[str, ...] = ()) -> None:
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
-            raise DataUnavailable(
-                f"no {' and no '.join(missing)} here: try "
-                "--problem=translate_ende_interface, which needs pip only"
-            )
+            missing_all = " and no ".join(missing)
+            raise DataUnavailable(f"no {missing_all} here: {self.INSTEAD}")
         self.folder = folder.resolve()
         self.languages = languages
 
@@ -74,18 +74,10 @@ class Apt:
     def _run(self, *command: str, cwd: Path) -> None:
         for part in ("lists/partial", "cache/archives/partial"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        options = {
-            "Dir::State::Lists": self.folder / "lists",
-            "Dir::Cache": self.folder / "cache",
-            "Acquire::Languages": ",".join(self.languages),
-            "Acquire::GzipIndexes": "false",
-            "Acquire::Retries": "2",
-            "Acquire::http::Timeout": "20",
-            # As root, apt would fetch as a user who may not write to our folder.
-            "APT::Sandbox::User": "root",
-        }
         words = [
-            word for key, value in options.items() for word in ("-o", f"{key}={value}")
+            word
+            for key, value in self._options().items()
+            for word in ("-o", f"{key}={value}")
         ]
         done = subprocess.run(
             ["apt-get", "--quiet", "--error-on=any", *words, *command]
@@ -100,9 +92,20 @@ class Apt:
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise DataUnavailable(
-                f"apt-get {' '.join(command)} failed ({reason}): try "
-                "--problem=translate_ende_interface, which needs pip only"
+                f"apt-get {' '.join(command)} failed ({reason}): {self.INSTEAD}"
             )
+
+    def _options(self) -> dict[str, object]:
+        return {
+            "Dir::State::Lists": self.folder / "lists",
+            "Dir::Cache": self.folder / "cache",
+            "Acquire::Languages": ",".join(self.languages) or "none",
+            "Acquire::GzipIndexes": "false",
+            "Acquire::Retries": "2",
+            "Acquire::http::Timeout": "20",
+            # As root, apt would fetch as a user who may not write to our folder.
+            "APT::Sandbox::User": "root",
+        }
 
 
 def members(package: Path, *patterns: str) -> Iterator[tuple[str, bytes]]:

@@ -88,6 +88,11 @@ def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
             "Word error rates of sentences written down.",
             _scores(card["listening"]),
         ),
+        (
+            "What it says by heart",
+            "Of what training had, and of what it never had.",
+            _scores(card["memory"]),
+        ),
         ("How soon a voice is answered", "", _latency(timing)),
         (
             "Preparedness",

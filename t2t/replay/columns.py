@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from t2t import memory
 
 
 class Column(NamedTuple):
@@ -104,16 +105,8 @@ def allocate(
       OSError: when there is no room.
     """
     size = max(1, rows * column.nbytes)
-    if path is None:
-        memory = mmap.mmap(-1, size)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(path, "w+b") as file:
-            file.truncate(size)
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            memory = mmap.mmap(file.fileno(), size)
-    array = np.frombuffer(memory, np.uint8, rows * column.nbytes)
+    blank = mmap.mmap(-1, size) if path is None else memory.create(path, size)
+    array = np.frombuffer(blank, np.uint8, rows * column.nbytes)
     if touch:
         array.fill(0)
     return array.view(column.dtype).reshape(rows, *column.shape)
@@ -121,7 +114,6 @@ def allocate(
 
 def attach(path: Path, rows: int, column: Column) -> np.ndarray:
     """The same rows, in another process than the one that allocated them."""
-    with open(path, "r+b") as file:
-        memory = mmap.mmap(file.fileno(), max(1, rows * column.nbytes))
-    array = np.frombuffer(memory, np.uint8, rows * column.nbytes)
+    mapped = memory.attach(path, max(1, rows * column.nbytes))
+    array = np.frombuffer(mapped, np.uint8, rows * column.nbytes)
     return array.view(column.dtype).reshape(rows, *column.shape)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from t2t.replay.names import close_to
+from t2t.names import close_to
 
 REMEMBERED = 256  # chunks kept unpacked, those used last
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from t2t.replay.names import close_to
+from t2t.names import close_to
 from t2t.replay.sum_tree import SumTree
 
 Places = np.ndarray  # int64 [N], each once unless said otherwise

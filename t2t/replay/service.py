@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from t2t.names import close_to
 from t2t.replay import columns
 from t2t.replay.chunks import ChunkStore, OutOfSlots
 from t2t.replay.clock import Clock, steady
 from t2t.replay.columns import Signature
-from t2t.replay.names import close_to
 from t2t.replay.parked import Done, Insert, Sample, why, without
 from t2t.replay.sampled import Sampled, join
 from t2t.replay.streams import DeadlinePassed, Items, ReplayError, Stream

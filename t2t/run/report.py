@@ -49,12 +49,15 @@ def write_report(run: RunFolder) -> None:
         parts.append(_video(video))
     parts.append("<h2>Configuration</h2><pre>")
     parts.append(html.escape(run.config.read_text(encoding="utf-8")) + "</pre>")
-    page = (
+    write_text(run.report, page(run.path.resolve().name, "".join(parts)))
+
+
+def page(title: str, body: str) -> str:
+    """A whole page that needs no other file."""
+    return (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        f"<title>{html.escape(run.path.resolve().name)}</title>"
-        f"<style>{STYLE}</style>{''.join(parts)}</html>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style>{body}</html>\n"
     )
-    write_text(run.report, page)
 
 
 def _summary(records: list[dict[str, Any]]) -> str:

@@ -157,7 +157,7 @@ def test_ctrl_c_leaves_no_workers(tmp_path):
     while not list(tmp_path.glob("data/*.unfinished")):
         time.sleep(0.01)
     os.killpg(run.pid, signal.SIGINT)
-    assert run.wait(20) != 0
+    assert run.wait(60) != 0
     wait_until_gone(run.pid)
 
 
