@@ -11,6 +11,7 @@ W hypotheses (beam width), L generated length.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -24,18 +25,16 @@ from t2t.layers.embedding import Embedding, shift_right
 from t2t.layers.view import attention_mask
 
 
-@registry.model
-class Transformer(keras.Model):
-    """Encoder-decoder Transformer for text to text.
+class EncoderDecoder(keras.Model):
+    """An encoder's stack and a decoder's, for text to text.
 
     Args:
       features: of the problem; `inputs` and `targets` are texts.
-      blocks: the knobs of all blocks.
-      num_layers: encoder blocks.
-      num_decoder_layers: decoder blocks; None for as many.
+      encoder, decoder: stacks, the decoder's with cross-attention.
       label_smoothing: see `losses.cross_entropy`.
       share_embeddings: one table for inputs, targets and softmax where both
         features use the same vocabulary; the softmax is always tied to targets.
+      auxiliary: weights of the stacks' own losses, see `losses.add_auxiliary`.
     """
 
     FEATURES = {"inputs": "text", "targets": "text"}
@@ -46,33 +45,25 @@ class Transformer(keras.Model):
         self,
         features: dict[str, Feature],
         *,
-        blocks: BlockShape,
-        num_layers: int = 6,
-        num_decoder_layers: int | None = None,
+        encoder: Stack,
+        decoder: Stack,
         label_smoothing: float = 0.0,
         share_embeddings: bool = True,
+        auxiliary: Mapping[str, float] | None = None,
+        name: str,
     ) -> None:
-        super().__init__(name="transformer")
-        self.block_shape, self.label_smoothing = blocks, label_smoothing
+        super().__init__(name=name)
+        self.label_smoothing, self.auxiliary = label_smoothing, dict(auxiliary or {})
         inputs, targets = features["inputs"], features["targets"]
         shared = share_embeddings and inputs.vocabulary is targets.vocabulary
-        size = blocks.hidden_size
+        size = decoder.shape.hidden_size
         self.target_embedding = Embedding(targets.size, size, name="target_embedding")
         self.input_embedding = (
             self.target_embedding
             if shared
             else Embedding(inputs.size, size, name="input_embedding")
         )
-        self.encoder = Stack(
-            blocks, num_layers=num_layers, causal=False, cross=False, name="encoder"
-        )
-        self.decoder = Stack(
-            blocks,
-            num_layers=num_decoder_layers or num_layers,
-            causal=True,
-            cross=True,
-            name="decoder",
-        )
+        self.encoder, self.decoder = encoder, decoder
 
     # -- training -----------------------------------------------------------------
 
@@ -119,7 +110,7 @@ class Transformer(keras.Model):
             inner,
             label_smoothing=self.label_smoothing,
             training=training,
-            auxiliary=self.block_shape.auxiliary,
+            auxiliary=self.auxiliary,
         )
 
     # -- decoding -----------------------------------------------------------------
@@ -177,3 +168,44 @@ class Transformer(keras.Model):
             slot=time * width,
         )
         return self.target_embedding.logits(x), state
+
+
+@registry.model
+class Transformer(EncoderDecoder):
+    """Encoder-decoder Transformer for text to text.
+
+    Args:
+      features: of the problem; `inputs` and `targets` are texts.
+      blocks: the knobs of all blocks.
+      num_layers: encoder blocks.
+      num_decoder_layers: decoder blocks; None for as many.
+      label_smoothing, share_embeddings: see `EncoderDecoder`.
+    """
+
+    def __init__(
+        self,
+        features: dict[str, Feature],
+        *,
+        blocks: BlockShape,
+        num_layers: int = 6,
+        num_decoder_layers: int | None = None,
+        label_smoothing: float = 0.0,
+        share_embeddings: bool = True,
+    ) -> None:
+        super().__init__(
+            features,
+            encoder=Stack(
+                blocks, num_layers=num_layers, causal=False, cross=False, name="encoder"
+            ),
+            decoder=Stack(
+                blocks,
+                num_layers=num_decoder_layers or num_layers,
+                causal=True,
+                cross=True,
+                name="decoder",
+            ),
+            label_smoothing=label_smoothing,
+            share_embeddings=share_embeddings,
+            auxiliary=blocks.auxiliary,
+            name="transformer",
+        )

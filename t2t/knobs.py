@@ -21,13 +21,14 @@ LEAST = {
         "blocks.num_kv_heads blocks.window blocks.dilation blocks.block_length "
         "blocks.max_relative_position blocks.filter_width blocks.expert_every "
         "blocks.experts_per_token blocks.max_length *.hidden_size "
-        "*.num_layers *.num_decoder_layers *.blocks_per_stage"
+        "*.num_layers *.num_decoder_layers *.num_rec_steps *.act_max_steps"
     ),
     0: (
         "evaluation.steps evaluation.decode_examples evaluation.early_stopping_steps "
         "evaluation.early_stopping_delta experiment.seed step.clip_norm "
         "blocks.memory_length blocks.logit_softcap blocks.experts "
         "blocks.capacity_factor blocks.load_balance_weight blocks.router_z_weight "
+        "*.act_loss_weight "
         "optimizer.epsilon optimizer.weight_decay learning_rate.constant "
         "learning_rate.warmup_steps learning_rate.decay_rate"
     ),
@@ -35,7 +36,7 @@ LEAST = {
 # From 0, below 1.
 SHARES = (
     "*.dropout *.attention_dropout *.relu_dropout *.label_smoothing step.ema_decay "
-    "blocks.router_jitter "
+    "blocks.router_jitter *.act_epsilon "
     "optimizer.beta_1 optimizer.beta_2 optimizer.momentum"
 ).split()
 CHOICES = {
@@ -53,6 +54,7 @@ CHOICES = {
         "sinusoid", "learned", "rotary", "relative", "alibi", "relative_vectors",
         "relative_keys", "relative_sinusoid", "none",
     ),
+    "universal_transformer.recurrence_type": ("basic", "act"),
     "omni.audio_head": ("parallel", "delay", "depth"),
     "speech_codec.quantiser": ("finite_scalar", "residual"),
     "blocks.activation": ("relu", "gelu", "silu", "swiglu", "geglu", "reglu"),

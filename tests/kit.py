@@ -37,6 +37,8 @@ KNOBS: dict[str, Any] = {
     "decoder_blocks": 1,
     "wave_blocks": 1,
     "depth_size": 16,
+    "num_rec_steps": 2,
+    "act_max_steps": 2,
 }
 BLOCKS: dict[str, Any] = {"hidden_size": 16, "filter_size": 32, "num_heads": 2}
 

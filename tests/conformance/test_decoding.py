@@ -26,6 +26,7 @@ CASES = [
     *((name, {}) for name in DECODERS),
     *(("transformer_lm", blocks) for blocks in kit.SEEING),
     *(("transformer", blocks) for blocks in BOTH),
+    ("universal_transformer", {"position": "relative_keys", "filter_width": 2}),
 ]
 
 
