@@ -55,6 +55,8 @@ EXTRAS = {
     ],
     # LLVM without a clang, for machine learning inside compilers: 0.50 is LLVM 22.
     "compilers": ["llvmlite>=0.50"],
+    # A compiler's policy as ONNX and LiteRT, and these runtimes.
+    "runners": ["ai-edge-litert>=2", "onnx>=1.17", "onnxruntime>=1.20"],
     "jax": ["jax>=0.5"],
     "peers": ["torch>=2.4", "ctranslate2>=4.5"],
 }
@@ -69,6 +71,7 @@ EXTRAS["test"] = [
     *EXTRAS["judges"],
     *EXTRAS["serve"],
     *EXTRAS["compilers"],
+    *EXTRAS["runners"],
     *EXTRAS["jax"],
     # The independent reference of tests/golden; any version would do.
     "torch==2.13.0",

@@ -22,20 +22,21 @@ class Job:
     Args:
       argv: its words; `{base}` becomes the base path of its channel, which LLVM wants,
         `{channel}` the channel's address, which t2t_bridge.h wants. No shell sees them.
+      env: variables beside the host's own, with the same replaced in them.
       transport, codec: see `transports` and `codecs`.
       deadline: seconds of the clock; then it is ended.
       cpu: seconds of CPU time; then it is ended, too.
-      cwd, env: the host's by default.
+      cwd: the host's by default.
       tag: whatever the caller wants to find again.
     """
 
     argv: tuple[str, ...]
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transport: str = "fifo"
     codec: str = "llvm"
     deadline: float = 120.0
     cpu: int = 120
     cwd: Path | None = None
-    env: Mapping[str, str] | None = None
     tag: Any = None
 
 

@@ -121,19 +121,16 @@ class Host:
         talk = Talk(policy_side(job.codec), self._headers, most=self.most_kept)
         end = endpoint(job.transport, base)
         one = _Running(self._count, job, end, talk)
-        words = [
-            word.replace("{base}", str(base)).replace("{channel}", end.address)
-            for word in job.argv
-        ]
+        place = {"{base}": str(base), "{channel}": end.address}
         try:
             self._wards.start(
                 one.number,
-                words,
+                [_placed(word, place) for word in job.argv],
                 deadline=job.deadline,
                 cpu=job.cpu,
                 log=base.with_suffix(".log"),
                 cwd=job.cwd,
-                env=job.env,
+                env={name: _placed(word, place) for name, word in job.env.items()},
                 descriptors=end.descriptors,
             )
         except BaseException:
@@ -264,6 +261,12 @@ class Host:
         finally:
             log.unlink(missing_ok=True)
         return Episode(one.job, kept, ended.status, ended.cpu, ended.wall)
+
+
+def _placed(word: str, places: dict[str, str]) -> str:
+    for name, place in places.items():
+        word = word.replace(name, place)
+    return word
 
 
 def _why(ended: Ended, job: Job) -> str:

@@ -25,6 +25,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +84,7 @@ class Compiler:
         *,
         task: str = "",
         level: str = "-Oz",
+        plugin: Path | None = None,
         size_increase: float = 1e6,
         flags: Sequence[str] = (),
     ) -> tuple[str, ...]:
@@ -92,6 +94,7 @@ class Compiler:
           module: bitcode or IR; for clang C, C++ and so on as well.
           output: of the object.
           task: one of `TASKS`; none is asked by default.
+          plugin: of `plugins.build`, by which the inliner asks in place of a channel.
           level: of clang's optimisation.
           size_increase: see above.
           flags: more of clang's own, none for llvmlite.
@@ -99,21 +102,47 @@ class Compiler:
         Raises:
           ValueError: for an unknown task, or what llvmlite cannot do.
         """
-        asked = self._asked(task, size_increase)
+        asked = self._asked(task, plugin, size_increase)
         if self.path is None:
-            if module.suffix not in (".bc", ".ll") or flags:
+            if module.suffix not in (".bc", ".ll") or flags or plugin:
                 raise ValueError(
-                    f"llvmlite optimises bitcode only, not {module.name}: compiling "
-                    f"it needs clang ({INSTALL.split(',')[0]})"
+                    f"llvmlite optimises bitcode only, by its channel: {module.name} "
+                    f"needs clang ({INSTALL.split(',')[0]})"
                 )
             script = (sys.executable, "-I", str(_EMBEDDED))
             return (*script, str(module), str(output), *asked)
         passed = [word for flag in asked for word in ("-mllvm", flag)]
+        if plugin:
+            passed.append(f"-fpass-plugin={plugin}")
         quiet = ("-fno-crash-diagnostics", "-Wno-override-module")
         words = (self.path, level, "-c", *quiet, *flags, *passed)
         return (*words, str(module), "-o", str(output))
 
-    def _asked(self, task: str, size_increase: float) -> list[str]:
+    def job(
+        self,
+        module: Path,
+        output: Path,
+        *,
+        plugin: Path | None = None,
+        transport: str = "",
+        **options: Any,
+    ) -> Job:
+        """A job for a `Host`: over LLVM's channel, or by a plug-in where one is given.
+
+        Args:
+          transport: of a plug-in; 'unix' by default.
+          **options: of `command`.
+        """
+        command = self.command(module, output, plugin=plugin, **options)
+        if plugin is None:
+            return Job(command)
+        address = {"T2T_BRIDGE": "{channel}"}
+        return Job(command, address, transport or "unix", "frames")
+
+    def _asked(self, task: str, plugin: Path | None, size_increase: float) -> list[str]:
+        limit = f"-ml-advisor-size-increase-threshold={size_increase:.1f}"
+        if plugin:
+            return [limit]
         if not task:
             return []
         if task not in TASKS:
@@ -123,7 +152,7 @@ class Compiler:
             )
         asked = list(TASKS[task])
         if task == "inline":
-            asked.append(f"-ml-advisor-size-increase-threshold={size_increase:.1f}")
+            asked.append(limit)
         return asked
 
 

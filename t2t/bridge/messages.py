@@ -23,16 +23,15 @@ class Context(NamedTuple):
 
 
 class Question(NamedTuple):
-    """Tensors in the header's order, packed; numbered from 0 in their context."""
+    """Tensors in the header's order, packed."""
 
-    number: int
     record: bytes
+    number: int | None = None  # from 0 in its context, where the wire says it
 
 
 class Outcome(NamedTuple):
-    """The reward of a question, in the header's `score`."""
+    """The reward of the last question, in the header's `score`."""
 
-    number: int
     score: bytes
 
 

@@ -80,17 +80,21 @@ class Talk:
     def _ask(self, stream: Stream, question: Question) -> None:
         if stream.waits():
             raise BadMessage("a question before the last one was answered")
-        expected = stream.expected.get(stream.context, 0)
-        if question.number != expected:
-            raise BadMessage(
-                f"question {question.number} of context {stream.context!r}: expected "
-                f"{expected}"
-            )
-        stream.expected[stream.context] = expected + 1
+        if question.number is not None:
+            self._count(stream, question.number)
         self._room -= len(question.record)
         if self._room < 0:
             raise BadMessage("more questions than are kept")
         stream.records.append(question.record)
+
+    def _count(self, stream: Stream, number: int) -> None:
+        """A number that is not the next one of its context means that some are lost."""
+        expected = stream.expected.get(stream.context, 0)
+        if number != expected:
+            raise BadMessage(
+                f"question {number} of context {stream.context!r}: expected {expected}"
+            )
+        stream.expected[stream.context] = expected + 1
 
     def _note(self, number: int, message: Message) -> None:
         if isinstance(message, Header):
@@ -104,6 +108,8 @@ class Talk:
             stream.context = message.name
             stream.contexts.append((len(stream.records), message.name))
         elif isinstance(message, Outcome):
+            if not stream.records:
+                raise BadMessage("a reward before any question")
             stream.outcomes[len(stream.records) - 1] = message.score
         elif isinstance(message, Done):
             stream.done = True

@@ -115,18 +115,17 @@ class Warden:
     def _start(self, request: dict[str, Any]) -> None:
         count = request["descriptors"]
         passed, self._descriptors = self._descriptors[:count], self._descriptors[count:]
-        argv = request["argv"]
-        for place, number in enumerate(passed):
-            argv = [word.replace(f"{{{place}}}", str(number)) for word in argv]
+        words = {f"{{{place}}}": str(number) for place, number in enumerate(passed)}
+        env = {name: _placed(v, words) for name, v in request["env"].items()}
         try:
             with open(request["log"], "wb") as log:
                 process = subprocess.Popen(
-                    argv,
+                    [_placed(word, words) for word in request["argv"]],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     cwd=request["cwd"],
-                    env=request["env"],
+                    env={**os.environ, **env},
                     pass_fds=passed,
                     process_group=0,
                     preexec_fn=_limits(request["cpu"]),
@@ -159,6 +158,12 @@ class Warden:
     def _say(self, name: int, **values: Any) -> None:
         line = {"id": name, "status": -1, "cpu": 0.0, "wall": 0.0, **values}
         self.host.sendall(json.dumps(line).encode() + b"\n")
+
+
+def _placed(word: str, words: dict[str, str]) -> str:
+    for name, number in words.items():
+        word = word.replace(name, number)
+    return word
 
 
 def _has_ended(pid: int) -> bool:

@@ -69,14 +69,16 @@ class Wards:
         env: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
     ) -> None:
-        """Starts a compiler; `{0}`, `{1}` in its words become inherited descriptors.
+        """Starts a compiler; `{0}`, `{1}` in words and variables become inherited
+        descriptors.
 
         Args:
           number: what `ended` and `end` call it.
           argv: no shell sees it.
           deadline, cpu: seconds of the clock and of CPU time.
           log: file for all that it prints.
-          cwd, env: the host's own by default.
+          cwd: the host's own by default.
+          env: variables beside those that the host was made with.
           descriptors: to be inherited.
 
         Raises:
@@ -86,7 +88,7 @@ class Wards:
             "id": number,
             "argv": [os.fspath(word) for word in argv],
             "cwd": cwd and os.fspath(cwd),
-            "env": env and dict(env),
+            "env": dict(env or {}),
             "cpu": cpu,
             "deadline": deadline,
             "log": os.fspath(log),

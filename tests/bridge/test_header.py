@@ -153,7 +153,7 @@ def talk(
 
 
 def _serve(end, process, answer: Answer) -> tuple[bytes, bool]:
-    side, sent = policy_side("frames"), b""
+    side, sent, number = policy_side("frames"), b"", 0
     while process.poll() is None:
         select.select([end.fileno()], [], [], 0.05)
         data = end.read()
@@ -163,7 +163,8 @@ def _serve(end, process, answer: Answer) -> tuple[bytes, bool]:
         for _, message in side.feed(data):
             if isinstance(message, Question):
                 numbers = np.frombuffer(message.record[:-12], "<i8")
-                reply = answer(message.number, int(numbers.sum()))
+                reply = answer(number, int(numbers.sum()))
+                number += 1
                 if reply is None:
                     end.close()
                     return sent, True

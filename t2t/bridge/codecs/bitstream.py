@@ -37,7 +37,7 @@ class PolicySide(OnPolicySide):
         return LENGTH.pack(len(raw)) + raw
 
     def _messages(self, emit: Emit) -> Format:
-        known, size, number = b"", 0, 0
+        known, size = b"", 0
         while True:
             (length,) = LENGTH.unpack((yield LENGTH.size))
             body = yield length
@@ -51,8 +51,7 @@ class PolicySide(OnPolicySide):
                 raise BadMessage("a second header: the tensors must not change")
             if len(rest) != size + 1 or rest[-1:] != b"\n":
                 raise BadMessage(f"{len(rest)} bytes of tensors: expected {size + 1}")
-            emit((0, Question(number, rest[:-1])))
-            number += 1
+            emit((0, Question(rest[:-1])))
 
 
 class CompilerSide(OnCompilerSide):

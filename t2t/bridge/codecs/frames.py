@@ -45,7 +45,6 @@ class PolicySide(OnPolicySide):
 
     def __init__(self, advice: TensorSpec | None = None) -> None:
         self._sizes: dict[int, int] = {}  # stream -> bytes of a question
-        self._numbers: dict[int, int] = {}
         super().__init__(self._messages)
 
     def advise(self, raw: bytes, stream: int = 0) -> bytes:
@@ -56,7 +55,7 @@ class PolicySide(OnPolicySide):
         return PREFIX.pack(len(raw), REFUSAL, 0, stream) + raw
 
     def _messages(self, emit: Emit) -> Format:
-        sizes, numbers = self._sizes, self._numbers
+        sizes = self._sizes
         while True:
             length, kind, zero, stream = PREFIX.unpack((yield 8))
             if zero:
@@ -66,8 +65,7 @@ class PolicySide(OnPolicySide):
                 if length != sizes.get(stream):
                     raise BadMessage(self._wrong(length, stream))
                 raw = yield length
-                number = numbers[stream] = numbers[stream] + 1
-                emit((stream, Question(number, raw)))
+                emit((stream, Question(raw)))
                 continue
             raw = (yield min(length, MOST + 1)) if length else b""
             emit((stream, self._other(kind, stream, raw)))
@@ -87,16 +85,15 @@ class PolicySide(OnPolicySide):
             if header.advice is None:
                 raise BadMessage("a header that does not say what the advice is")
             self._sizes[stream] = header.record.itemsize
-            self._numbers[stream] = -1
             return header
         if stream not in self._sizes:
             raise BadMessage(f"stream {stream} begins without its header")
         if kind == CONTEXT:
             return Context(raw.decode(errors="replace"))
-        if kind == REWARD and len(raw) == SCORE.nbytes and self._numbers[stream] >= 0:
-            return Outcome(self._numbers[stream], raw)
+        if kind == REWARD and len(raw) == SCORE.nbytes:
+            return Outcome(raw)
         if kind == DONE and not raw:
-            del self._sizes[stream], self._numbers[stream]
+            del self._sizes[stream]
             return Done()
         raise BadMessage(f"a frame of kind {kind} and {len(raw)} bytes")
 

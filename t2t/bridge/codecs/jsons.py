@@ -40,16 +40,15 @@ class PolicySide(OnPolicySide):
         return _framed({"out": _plain(raw, self._advice)})
 
     def _messages(self, emit: Emit) -> Format:
-        header, number = self._given, 0
+        header, begun = self._given, False
         while True:
             (length,) = LENGTH.unpack((yield LENGTH.size))
             values = object_of((yield length))
-            if number == 0:
-                header = header or _guessed(values, self._advice)
+            header = header or _guessed(values, self._advice)
+            if not begun:
                 emit((0, header))
-            assert header is not None
-            emit((0, Question(number, _record(values, header))))
-            number += 1
+                begun = True
+            emit((0, Question(_record(values, header))))
 
 
 def _guessed(values: dict[str, Any], advice: TensorSpec) -> Header:

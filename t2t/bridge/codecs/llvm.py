@@ -36,15 +36,18 @@ class PolicySide(OnPolicySide):
 def _messages(emit: Emit) -> Format:
     header = header_of((yield LINE))
     emit((0, header))
-    question = header.record.itemsize + 1
+    question, number = header.record.itemsize + 1, -1
     while True:
         line = yield LINE
         if line.startswith(_OBSERVATION):
             raw = yield question
-            emit((0, Question(_number(line, _OBSERVATION), _ended(raw))))
+            number = _number(line, _OBSERVATION)
+            emit((0, Question(_ended(raw), number)))
         elif line.startswith(_OUTCOME) and header.score:
             raw = yield header.score.nbytes + 1
-            emit((0, Outcome(_number(line, _OUTCOME), _ended(raw))))
+            if _number(line, _OUTCOME) != number:
+                raise BadMessage(f"the outcome of another question: {line[:80]!r}")
+            emit((0, Outcome(_ended(raw))))
         else:
             emit((0, Context(_context(line))))
 

@@ -41,7 +41,7 @@ class PolicySide(OnPolicySide):
         return delimited(encode([(self._advice, raw)]))
 
     def _messages(self, emit: Emit) -> Format:
-        header, number = None, 0
+        header = None
         while True:
             tensors, context = decode((yield from _body()))
             if not tensors:
@@ -53,8 +53,7 @@ class PolicySide(OnPolicySide):
                 emit((0, header))
             elif specs != header.features:
                 raise BadMessage("a second header: the tensors must not change")
-            emit((0, Question(number, b"".join(data for _, data in tensors))))
-            number += 1
+            emit((0, Question(b"".join(data for _, data in tensors))))
 
 
 class CompilerSide(OnCompilerSide):
