@@ -22,6 +22,7 @@ from t2t import registry
 from t2t.data import pipeline  # noqa: F401  registers `batches`
 from t2t.decode.decoder import Decoder
 from t2t.decode.options import DecodeOptions
+from t2t.features import EOS, number_text
 from t2t.run.folder import RunFolder, write_text
 from t2t.run.problems import decoded_examples
 from t2t.sources import Batch, Source
@@ -59,7 +60,10 @@ class EvaluationOptions:
 
 
 # What `Losses` gives for the models of the house; others name theirs in METRICS.
-OF_LOSSES = ("loss", "accuracy", "cross_entropy", "perplexity", "bits_per_byte")
+OF_LOSSES = (
+    *("loss", "accuracy", "cross_entropy", "perplexity"),
+    *("bits_per_byte", "bits_per_dim"),
+)
 
 
 def check_metric(options: EvaluationOptions, problem: Any, model: Any) -> None:
@@ -98,6 +102,7 @@ class Losses:
             return losses, inner.get("metrics", {})
 
         self._run = tf.function(run, jit_compile=jit, autograph=False)
+        self._unit = "bits_per_byte"
 
     def __call__(self, source: Source, steps: int) -> dict[str, float]:
         """{'loss', 'accuracy', …} over `steps` batches of the source, 0 for all."""
@@ -112,20 +117,24 @@ class Losses:
             for name, (total, weight) in {**named, **metrics}.items():
                 pair = np.array([float(total), float(weight)])
                 sums[name] = sums.get(name, 0.0) + pair
-            size += self._bytes(batch)
+            size += self._units(batch)
         values = {name: float(s / max(w, 1e-9)) for name, (s, w) in sums.items()}
         if "cross_entropy" in values:
             values["perplexity"] = math.exp(min(values["cross_entropy"], 50.0))
             if size:
                 bits = sums["cross_entropy"][0] / math.log(2)
-                values["bits_per_byte"] = float(bits / size)
+                values[self._unit] = float(bits / size)
         return values
 
-    def _bytes(self, batch: Batch) -> int:
-        """Bytes of the texts of a language model's batch, else 0."""
+    def _units(self, batch: Batch) -> int:
+        """Bytes of the texts, or values of the pictures, of a language model's batch,
+        else 0."""
         features = self.problem.offered()
-        if set(features) != {"targets"} or features["targets"].kind != "text":
+        if set(features) != {"targets"} or not features["targets"].sequence:
             return 0
+        if features["targets"].kind == "pixels":
+            self._unit = "bits_per_dim"
+            return int((batch["targets"] > EOS).sum())
         return sum(
             len(text.encode("utf-8", "surrogatepass")) + 1
             for text in segment_texts(batch, "targets", features["targets"].vocabulary)
@@ -169,6 +178,8 @@ def decode_split(
     examples = list(decoded_examples(problem, split, data_dir=data_dir, limit=limit))
     inputs = [example["inputs"] for example in examples]
     references = [example[problem.TARGET] for example in examples]
+    if features[problem.TARGET].kind == "real":
+        references = [number_text(np.ravel(value)) for value in references]
     return Decodes(inputs, references, decoder.decode(inputs, options))
 
 
@@ -208,7 +219,7 @@ def save_decodes(
     # The first sentence of a middling length is the easiest to look at.
     shown = next((r for r in rows if 4 <= len(r[2].split()) <= 12), None)
     record: dict[str, Any] = {"step": step, "rows": rows[:count]}
-    if shown is not None and set(decoder.features) == {"inputs", "targets"}:
+    if shown is not None and decoder.translates:
         targets, inputs, weights = decoder.attention(shown[0], shown[2])
         record["attention"] = {
             "targets": targets,
