@@ -54,6 +54,7 @@ CHOICES = {
         "sinusoid", "learned", "rotary", "relative", "alibi", "relative_vectors",
         "relative_keys", "relative_sinusoid", "none",
     ),
+    "lstm_seq2seq.attention": ("luong", "bahdanau"),
     "universal_transformer.recurrence_type": ("basic", "act"),
     "omni.audio_head": ("parallel", "delay", "depth"),
     "speech_codec.quantiser": ("finite_scalar", "residual"),

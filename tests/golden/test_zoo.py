@@ -202,3 +202,74 @@ def test_resnet(side: int, bottleneck: bool) -> None:
     assert names == ["stage_0_block_0", "stage_1_block_0", "stage_1_block_1"]
     expected = _ResNet(model)(batch["image"], names, bottleneck)
     np.testing.assert_allclose(kit.array(model(batch)[0]), expected, atol=1e-4)
+
+
+class _LSTMSeq2Seq:
+    """torch.nn.LSTM with our weights; the forget gate is opened by its bias."""
+
+    def __init__(self, model: Any) -> None:
+        self.weights = _weights(model)
+
+    def dense(self, x: Any, name: str) -> Any:
+        y = x @ self.weights[f"{name}/kernel"]
+        return y + self.weights.get(f"{name}/bias", 0.0)
+
+    def lstm(self, x: Any, name: str) -> Any:
+        """[T, D'] -> [T, D]; ours has the gates i, f, o, g, PyTorch i, f, g, o."""
+        size = self.weights[f"{name}/loop/cell/recurrent/kernel"].shape[0]
+        layer = torch.nn.LSTM(x.shape[1], size)
+
+        def ordered(weight: Any) -> Any:
+            i, f, o, g = weight.T.chunk(4)
+            return torch.cat([i, f, g, o])
+
+        bias = self.weights[f"{name}/input/bias"].clone()
+        bias[size : 2 * size] += 1.0
+        with torch.no_grad():
+            layer.weight_ih_l0.copy_(ordered(self.weights[f"{name}/input/kernel"]))
+            layer.weight_hh_l0.copy_(
+                ordered(self.weights[f"{name}/loop/cell/recurrent/kernel"])
+            )
+            layer.bias_ih_l0.copy_(ordered(bias[None])[:, 0])
+            layer.bias_hh_l0.zero_()
+            return layer(x)[0]
+
+    def __call__(self, inputs: np.ndarray, targets: np.ndarray, additive: bool) -> Any:
+        sides = [self.weights[f"{n}_embedding/table"] for n in ("input", "target")]
+        scale = sides[0].shape[1] ** 0.5
+        x = sides[0][torch.tensor(inputs, dtype=torch.long)] * scale
+        backward = self.lstm(x.flip(0), "encoder_backward").flip(0)
+        x = self.dense(
+            torch.cat([self.lstm(x, "encoder_0"), backward], -1), "encoder_merge"
+        )
+        memory = self.lstm(x, "encoder_1")
+        fed = torch.tensor(targets[:-1], dtype=torch.long)
+        x = torch.cat([torch.zeros(1, sides[1].shape[1]), sides[1][fed] * scale])
+        for layer in ("decoder_0", "decoder_1"):
+            x = self.lstm(x, layer)
+        keys = self.dense(memory, "memory_projection")
+        if additive:  # arXiv:1409.0473, section A.1.2
+            both = torch.tanh(self.dense(x, "query_projection")[:, None] + keys)
+            scores = self.dense(both, "score")[..., 0]
+        else:  # arXiv:1508.04025, equation 8, 'general'
+            scores = x @ keys.T
+        context = torch.softmax(scores, dim=-1) @ memory
+        x = torch.tanh(self.dense(torch.cat([x, context], dim=-1), "combine"))
+        return x @ sides[1].T
+
+
+@pytest.mark.parametrize("attention", ["luong", "bahdanau"])
+def test_lstm_seq2seq(attention: str) -> None:
+    model = kit.make("lstm_seq2seq", attention=attention)
+    kit.randomise(model)
+    batch = kit.batch(kit.features("lstm_seq2seq"), rows=1)
+    found = kit.array(model(batch)[0])[0]
+    theirs = _LSTMSeq2Seq(model)
+    for segment in (1, 2):
+        inputs, targets = (
+            batch[name][0][batch[f"{name}_segments"][0] == segment]
+            for name in ("inputs", "targets")
+        )
+        expected = theirs(inputs, targets, attention == "bahdanau")
+        own = batch["targets_segments"][0] == segment
+        np.testing.assert_allclose(found[own], expected, atol=1e-4)
