@@ -99,18 +99,27 @@ class Losses:
 
         def run(batch: dict[str, Any]) -> Any:
             losses, inner = model.losses(batch, training=False)
-            return losses, inner.get("metrics", {})
+            shares = {
+                name: tf.reduce_sum(value, axis=0)
+                for name, value in inner.items()
+                if name.endswith("/expert_share")
+            }
+            return losses, inner.get("metrics", {}), shares
 
         self._run = tf.function(run, jit_compile=jit, autograph=False)
         self._unit = "bits_per_byte"
+        self.shares: dict[str, list[float]] = {}  # of each expert, by layer
 
     def __call__(self, source: Source, steps: int) -> dict[str, float]:
         """{'loss', 'accuracy', …} over `steps` batches of the source, 0 for all."""
         sums: dict[str, np.ndarray] = {}
+        counts: dict[str, np.ndarray] = {}
         size = 0
         for batch in itertools.islice(source, steps or None):
             arrays = {name: tf.constant(value) for name, value in batch.items()}
-            losses, metrics = self._run(arrays)
+            losses, metrics, shares = self._run(arrays)
+            for name, row in shares.items():
+                counts[name] = counts.get(name, 0.0) + row.numpy()
             named = {
                 f"loss/{g}" if len(losses) > 1 else "loss": v for g, v in losses.items()
             }
@@ -118,6 +127,10 @@ class Losses:
                 pair = np.array([float(total), float(weight)])
                 sums[name] = sums.get(name, 0.0) + pair
             size += self._units(batch)
+        self.shares = {
+            name: np.round(row / max(row.sum(), 1e-9), 4).tolist()
+            for name, row in counts.items()
+        }
         values = {name: float(s / max(w, 1e-9)) for name, (s, w) in sums.items()}
         if "cross_entropy" in values:
             values["perplexity"] = math.exp(min(values["cross_entropy"], 50.0))
@@ -155,6 +168,12 @@ class Decodes:
     inputs: list[str]
     references: list[str]
     outputs: list[str]
+
+    @property
+    def shown(self) -> tuple[str, str] | None:
+        """An input and its output that are easy to look at: of a middling length."""
+        pairs = zip(self.inputs, self.outputs, strict=True)
+        return next((p for p in pairs if 4 <= len(p[1].split()) <= 12), None)
 
     def scores(self, names: tuple[str, ...]) -> dict[str, float]:
         return metrics_lib.scores(names, self.references, self.outputs)
@@ -216,11 +235,9 @@ def save_decodes(
 ) -> None:
     """Keeps some decodes and an attention picture for the report."""
     rows = list(zip(decodes.inputs, decodes.references, decodes.outputs, strict=True))
-    # The first sentence of a middling length is the easiest to look at.
-    shown = next((r for r in rows if 4 <= len(r[2].split()) <= 12), None)
     record: dict[str, Any] = {"step": step, "rows": rows[:count]}
-    if shown is not None and decoder.translates:
-        targets, inputs, weights = decoder.attention(shown[0], shown[2])
+    if decodes.shown is not None and decoder.translates:
+        targets, inputs, weights = decoder.attention(*decodes.shown)
         record["attention"] = {
             "targets": targets,
             "inputs": inputs,

@@ -311,15 +311,20 @@ class Decoder:
         ]
         if not found:
             raise DecodeError(f"{self.model.name} has no cross-attention")
-        sides = []
-        for name in ("targets", "inputs"):
-            vocabulary = self.features[name].vocabulary
-            assert vocabulary is not None
-            ids = batch[name][0][batch[f"{name}_segments"][0] > 0].tolist()
-            sides.append([vocabulary.decode([i]) if i != EOS else "</s>" for i in ids])
-        targets, inputs = sides
+        targets, inputs = (self.pieces(batch, name) for name in ("targets", "inputs"))
         weights = np.mean(found, axis=0)[: len(targets), : len(inputs)]
         return targets, inputs, weights
+
+    def inner(self, batch: Batch) -> dict[str, Any]:
+        """Inner values of the model by name, for a batch of arrays."""
+        return self._forward(batch)[1]
+
+    def pieces(self, batch: Batch, name: str) -> list[str]:
+        """The pieces of a feature's first row, each as text."""
+        vocabulary = self.features[name].vocabulary
+        assert vocabulary is not None
+        ids = batch[name][0][batch[f"{name}_segments"][0] > 0].tolist()
+        return [vocabulary.decode([i]) if i != EOS else "</s>" for i in ids]
 
     def pair_batch(self, pairs: Sequence[tuple[str, str]], *, rows: int) -> Batch:
         """Pairs as a batch of one example a row, as long as the longest."""

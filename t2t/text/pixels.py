@@ -46,8 +46,11 @@ class Pixels:
         values = " ".join(map(str, picture.reshape(-1).tolist()))
         return f"{MAGIC[channels]} {width} {rows} 255 {values}".strip()
 
-    def picture(self, text: str) -> np.ndarray:
+    def picture(self, text: str, *, cut: bool = False) -> np.ndarray:
         """The picture uint8 [rows, W, C] of a text form.
+
+        Args:
+          cut: rows that are too many are left out.
 
         Raises:
           ValueError: saying what is wrong with it.
@@ -60,6 +63,7 @@ class Pixels:
         if len(numbers) < 3 or int(numbers[0]) != width or int(numbers[2]) != 255:
             raise ValueError(f"a picture is {wanted}, not {text[:40]!r}")
         values = np.array(numbers[3:], np.int64)
+        values = values[: height * width * channels] if cut else values
         if len(values) % (width * channels) or len(values) > height * width * channels:
             raise ValueError(
                 f"{len(values)} values are no whole rows of {width * channels}, at "
