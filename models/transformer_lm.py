@@ -10,6 +10,7 @@ W hypotheses, L generated length.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -23,37 +24,40 @@ from t2t.layers.embedding import Embedding, shift_right
 from t2t.layers.view import attention_mask
 
 
-@registry.model("transformer_lm")
-class TransformerLM(keras.Model):
-    """Decoder-only Transformer for language modelling.
+class DecoderOnly(keras.Model):
+    """A decoder's stack, for texts that go on.
 
     Args:
-      features: of the problem; `targets` is a text.
-      blocks: the knobs of all blocks.
-      num_layers: blocks.
+      embedding: of the ids.
+      decoder: a causal stack.
       label_smoothing: see `losses.cross_entropy`.
+      auxiliary: weights of the stack's own losses, see `losses.add_auxiliary`.
     """
 
-    FEATURES = {"targets": "text"}
+    FEATURES = {"targets": "text|pixels"}
     PROMPT = "targets"
     JIT = True
 
     def __init__(
         self,
-        features: dict[str, Feature],
         *,
-        blocks: BlockShape,
-        num_layers: int = 6,
+        embedding: Embedding,
+        decoder: Stack,
         label_smoothing: float = 0.0,
+        auxiliary: Mapping[str, float] | None = None,
+        name: str,
     ) -> None:
-        super().__init__(name="transformer_lm")
-        self.block_shape, self.label_smoothing = blocks, label_smoothing
-        self.embedding = Embedding(
-            features["targets"].size, blocks.hidden_size, name="embedding"
-        )
-        self.decoder = Stack(
-            blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
-        )
+        super().__init__(name=name)
+        self.label_smoothing, self.auxiliary = label_smoothing, dict(auxiliary or {})
+        self.embedding, self.decoder = embedding, decoder
+
+    def embed(self, ids: Any, positions: Any) -> Any:
+        """The ids fed at some positions, those that stand before them: [B, T, D]."""
+        return self.embedding(ids)
+
+    def logits(self, x: Any) -> Any:
+        """[B, T, D] -> [B, T, V], float32."""
+        return self.embedding.logits(x)
 
     def call(
         self, batch: dict[str, Any], *, training: bool = False
@@ -61,13 +65,13 @@ class TransformerLM(keras.Model):
         """Logits [B, T, V] of every token from those before it, and inner values."""
         segments, positions = batch["targets_segments"], batch["targets_positions"]
         x, inner, _ = self.decoder(
-            self.embedding(shift_right(batch["targets"], positions)),
+            self.embed(shift_right(batch["targets"], positions), positions),
             segments=segments,
             positions=positions,
             training=training,
         )
         inner = {f"decoder/{name}": value for name, value in inner.items()}
-        return self.embedding.logits(x), inner
+        return self.logits(x), inner
 
     def losses(  # type: ignore[override]  # Keras has a property of this name
         self, batch: dict[str, Any], *, training: bool
@@ -81,7 +85,7 @@ class TransformerLM(keras.Model):
             inner,
             label_smoothing=self.label_smoothing,
             training=training,
-            auxiliary=self.block_shape.auxiliary,
+            auxiliary=self.auxiliary,
         )
 
     def begin(
@@ -111,7 +115,7 @@ class TransformerLM(keras.Model):
         mask = ops.pad(mask, [[0, 0], [0, 0], [0, total - size]])
         positions = ops.broadcast_to(slots, (rows, size))
         _, _, state = self.decoder(
-            self.embedding(fed),
+            self.embed(fed, positions),
             visible=mask,
             positions=positions,
             key_positions=ops.zeros((rows, total), "int32")
@@ -155,11 +159,43 @@ class TransformerLM(keras.Model):
         seen = ops.repeat(present[:, None, :], width, axis=1)
         mask = ops.concatenate([seen, visible], axis=2)  # [B, W, P + L·W]
         x, _, state = self.decoder(
-            self.embedding(ids),
+            self.embed(ids, positions),
             visible=mask,
             positions=positions,
             key_positions=key_positions,
             caches=state,
             slot=size + time * width,
         )
-        return self.embedding.logits(x), state
+        return self.logits(x), state
+
+
+@registry.model("transformer_lm")
+class TransformerLM(DecoderOnly):
+    """Decoder-only Transformer for language modelling.
+
+    Args:
+      features: of the problem; `targets` is a text, or the pixels of a picture.
+      blocks: the knobs of all blocks.
+      num_layers: blocks.
+      label_smoothing: see `losses.cross_entropy`.
+    """
+
+    def __init__(
+        self,
+        features: dict[str, Feature],
+        *,
+        blocks: BlockShape,
+        num_layers: int = 6,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(
+            embedding=Embedding(
+                features["targets"].size, blocks.hidden_size, name="embedding"
+            ),
+            decoder=Stack(
+                blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
+            ),
+            label_smoothing=label_smoothing,
+            auxiliary=blocks.auxiliary,
+            name="transformer_lm",
+        )

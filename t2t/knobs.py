@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from t2t import registry
+from t2t import old_names, registry
 
 LEAST = {
     1: (
@@ -54,6 +54,7 @@ CHOICES = {
         "sinusoid", "learned", "rotary", "relative", "alibi", "relative_vectors",
         "relative_keys", "relative_sinusoid", "none",
     ),
+    "lstm_seq2seq.attention": ("luong", "bahdanau"),
     "universal_transformer.recurrence_type": ("basic", "act"),
     "omni.audio_head": ("parallel", "delay", "depth"),
     "speech_codec.quantiser": ("finite_scalar", "residual"),
@@ -132,7 +133,7 @@ def misfit(values: Mapping[str, Any]) -> str:
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     if value in choices:
         return ""
-    hint = registry.close_to(str(value), choices)
+    hint = old_names.told(name, str(value)) or registry.close_to(str(value), choices)
     return f"{name} has no {value!r}.{hint} It takes {', '.join(choices)}"
 
 

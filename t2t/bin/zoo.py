@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-from t2t import registry
+from t2t import old_names, registry
 from t2t.bin import completion
 from t2t.bin.command import Command, UsageError, add_usr_dir, load_tensorflow
 
@@ -70,12 +72,14 @@ def _main(values: Any, words: list[str]) -> int | None:
 
 
 def list_zoo(only: str = "") -> int:
-    """Prints every name with its first line of documentation."""
+    """Prints every name with the first sentence of its documentation, on a terminal
+    as much of it as there is room for."""
     titles = {f"{kind}s": kind for kind in KINDS}
     if only and only not in titles:
         hint = registry.close_to(only, titles)
         raise UsageError(f"list takes {', '.join(titles)}, not {only!r}.{hint}")
     zoo = registry.current()
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for title, kind in titles.items():
         if only and title != only:
             continue
@@ -83,7 +87,8 @@ def list_zoo(only: str = "") -> int:
         print(f"{title} ({len(names)})")
         width = max(map(len, names), default=0)
         for name in names:
-            print(f"  {name:{width}}  {zoo.declaration(kind, name).summary}")
+            line = f"  {name:{width}}  {zoo.declaration(kind, name).summary}"
+            print(line if room is None or len(line) <= room else line[: room - 1] + "…")
     for place in zoo.unread:
         print(f"unread: {place.place}: {place.reason}")
     return 0
@@ -95,9 +100,9 @@ def show(name: str) -> None:
     found = [kind for kind in KINDS if _has(kind, name)]
     if not found:
         everything = [n for kind in KINDS for n in zoo.names(kind)]
-        raise registry.UnknownName(
-            f"there is nothing named {name!r}.{registry.close_to(name, everything)}"
-        )
+        hint = "".join(old_names.told(kind, name) for kind in KINDS)
+        hint = hint or registry.close_to(name, everything)
+        raise registry.UnknownName(f"there is nothing named {name!r}.{hint}")
     for kind in found:
         declaration = zoo.declaration(kind, name)
         print(f"{kind.replace('_', ' ')} {name}")

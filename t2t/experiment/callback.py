@@ -8,6 +8,7 @@ from typing import Any
 
 from t2t import config as config_lib
 from t2t.config import Config
+from t2t.decode import insides
 from t2t.decode.decoder import Decoder
 from t2t.evaluate import (
     EvaluationOptions,
@@ -24,6 +25,8 @@ from t2t.run.folder import RunFolder
 from t2t.run.log import MetricsLog
 from t2t.run.report import write_report
 from t2t.training.progress import say
+
+DRAWN = 16  # pictures at an evaluation, at most
 
 
 class Evaluation:
@@ -86,6 +89,7 @@ class Evaluation:
         source = one_pass(self.problem, self.split, data_dir=self.data_dir)
         values = self.losses(source, self.options.steps)
         source.close()
+        decodes = None
         if self.options.decode_examples:
             decodes = decode_split(
                 self.decoder,
@@ -96,6 +100,14 @@ class Evaluation:
             if decodes is not None:
                 values.update(decodes.scores(self.problem.METRICS))
                 save_decodes(self.run, decodes, self.decoder, step=step)
+        insides.save(
+            self.run,
+            self.decoder,
+            step=step,
+            shares=self.losses.shares,
+            pair=None if decodes is None else decodes.shown,
+            drawn=min(DRAWN, self.options.decode_examples),
+        )
         return values
 
     def _film(self, step: int) -> None:

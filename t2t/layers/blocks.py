@@ -116,6 +116,40 @@ class Memory:
     caches: list[dict[str, Any]] | None = None
 
 
+def make_attention(
+    shape: BlockShape,
+    name: str,
+    *,
+    causal: bool | None = None,
+    num_heads: int | None = None,
+) -> Attention:
+    """Over itself, or over a memory where `causal` is None.
+
+    Args:
+      num_heads: where it has others than the rest.
+    """
+    heads, relative = num_heads or shape.num_heads, None
+    if causal is not None and shape.position in VECTORS:
+        relative = make_vectors(
+            shape.position,
+            shape.hidden_size,
+            num_heads=heads,
+            furthest=shape.max_relative_position,
+            causal=causal,
+        )
+    return Attention(
+        shape.hidden_size,
+        num_heads=heads,
+        num_kv_heads=shape.num_kv_heads,
+        dropout=shape.attention_dropout,
+        rotary=causal is not None and shape.position == "rotary",
+        relative=relative,
+        normed=shape.qk_norm,
+        softcap=shape.logit_softcap,
+        name=name,
+    )
+
+
 class Block(Composite):
     """Self-attention, cross-attention when `cross`, feed-forward.
 
@@ -134,10 +168,10 @@ class Block(Composite):
     ) -> None:
         super().__init__(name=name)
         self.shape = shape
-        self.self_attention = self._attention("self_attention", causal=causal)
+        self.self_attention = make_attention(shape, "self_attention", causal=causal)
         parts = ["self_attention", "feed_forward"]
         if cross:
-            self.cross_attention = self._attention("cross_attention")
+            self.cross_attention = make_attention(shape, "cross_attention")
             parts.insert(1, "cross_attention")
         every = shape.expert_every
         expert = shape.experts > 0 and number % every == every - 1
@@ -146,29 +180,6 @@ class Block(Composite):
         )
         self.norms = [make_norm(shape.norm, name=f"{p}_norm") for p in parts]
         self.dropouts = [Dropout(shape.dropout, name=f"{p}_dropout") for p in parts]
-
-    def _attention(self, name: str, *, causal: bool | None = None) -> Attention:
-        """Over itself, or over a memory where `causal` is None."""
-        shape, relative = self.shape, None
-        if causal is not None and shape.position in VECTORS:
-            relative = make_vectors(
-                shape.position,
-                shape.hidden_size,
-                num_heads=shape.num_heads,
-                furthest=shape.max_relative_position,
-                causal=causal,
-            )
-        return Attention(
-            shape.hidden_size,
-            num_heads=shape.num_heads,
-            num_kv_heads=shape.num_kv_heads,
-            dropout=shape.attention_dropout,
-            rotary=causal is not None and shape.position == "rotary",
-            relative=relative,
-            normed=shape.qk_norm,
-            softcap=shape.logit_softcap,
-            name=name,
-        )
 
     def _feed_forward(self, *, causal: bool) -> FeedForward:
         return FeedForward(
@@ -297,7 +308,7 @@ class Stack(Composite):
 
     @property
     def looks_back(self) -> int:
-        """How many tokens before each the blocks find by their slots when decoding."""
+        """How many tokens before each the blocks want to find by their slots."""
         return self.shape.filter_width - 1
 
     def add_positions(self, x: Any, positions: Any) -> Any:

@@ -62,4 +62,6 @@ def make_optimizer(
         )
     if name == "sgd":
         return keras.optimizers.SGD(rate)
-    return keras.optimizers.SGD(rate, momentum=momentum, nesterov=True)
+    return keras.optimizers.SGD(
+        rate, momentum=momentum, nesterov=True, weight_decay=decay
+    )

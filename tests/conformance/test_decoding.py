@@ -30,6 +30,10 @@ CASES = [
 ]
 
 
+def test_additive_attention_is_cached() -> None:
+    test_cached_is_uncached("lstm_seq2seq", {}, attention="bahdanau")
+
+
 def _log_softmax(logits: Any) -> np.ndarray:
     logits = kit.array(logits)
     shifted = logits - logits.max(-1, keepdims=True)
@@ -69,9 +73,11 @@ def _prompts(model: Any, rng: np.random.Generator) -> Batch:
 
 
 @pytest.mark.parametrize("name, blocks", CASES)
-def test_cached_is_uncached(name: str, blocks: dict[str, Any]) -> None:
+def test_cached_is_uncached(name: str, blocks: dict[str, Any], **knobs: Any) -> None:
     # Two layers where nothing else is special.
-    model = kit.make(name, blocks={"max_length": 16, **blocks}, shallow=bool(blocks))
+    model = kit.make(
+        name, blocks={"max_length": 16, **blocks}, shallow=bool(blocks), **knobs
+    )
     kit.randomise(model)
     rng = np.random.default_rng(1)
     prompts = _prompts(model, rng)
