@@ -106,7 +106,7 @@ setup(
     package_data={
         "t2t": ["py.typed"],
         "t2t.hparams": ["*.gin"],
-        "t2t.bridge": ["*.h", "plugins/*.cc", "plugins/*.h"],
+        "t2t.bridge": ["*.h", "plugins/*.c", "plugins/*.cc"],
         "t2t.serve": ["page/*"],
     },
     install_requires=[

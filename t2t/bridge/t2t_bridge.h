@@ -21,6 +21,8 @@ it is $T2T_BRIDGE, or `default`:
     unix:PATH       a host, by a socket
     shm:BASE        a host, by shared memory; ?spin=MICROSECONDS before it sleeps
     model:FILE      a policy in this process: flat weights (t2t/bridge/flat.py)
+    runner:LIBRARY,FILE  a policy in this process, by somebody's runtime: a library of
+                    the kind that t2t_runner describes; with T2T_BRIDGE_RUNNERS defined
     record:FILE     nobody, but all is written to a log as LLVM's training has it; %p in
                     FILE is the process's number, and the log is there when it is closed
     default         nobody
@@ -54,6 +56,9 @@ to one thread. Names of functions that begin with t2t__ are nobody else's. */
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef T2T_BRIDGE_RUNNERS
+#include <dlfcn.h>
+#endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "t2t_bridge.h is for little-endian machines"
@@ -79,6 +84,19 @@ typedef struct {
 } t2t_spec;
 
 typedef struct t2t_bridge t2t_bridge;
+
+/* A runtime for policies, which a library gives away as `t2t_runner_of`. */
+typedef struct {
+  uint32_t version; /* 1 */
+  /* A policy for these features, whose tensors stay where they are; the last one is
+  the default. NULL, and why, when there is none. */
+  void *(*open)(const char *file, const t2t_spec *features, void *const *tensors,
+                size_t count, const t2t_spec *advice, char *why, size_t room);
+  int (*ask)(void *policy, void *answer); /* 1 when there is one */
+  void (*close)(void *policy);
+} t2t_runner;
+
+typedef const t2t_runner *(*t2t_runner_of_type)(void);
 
 /* Opens an address for questions of these features. NULL when out of memory, or for
 tensors without a name, of equal names, or too large, which is said on stderr. */
@@ -112,7 +130,9 @@ enum { T2T__PREFIX = 8, T2T__MOST_NAME = 4096, T2T__MOST_WIDTH = 1 << 16, T2T__M
 enum { T2T__STANDARDISE = 1, T2T__BUCKETISE, T2T__SQUARES, T2T__DENSE, T2T__RELU };
 enum { T2T__VALUES = 0, T2T__ARGMAX = 1 };
 
-typedef enum { T2T__DEFAULT, T2T__PIPES, T2T__SHARED, T2T__MODEL, T2T__RECORD } t2t__kind;
+typedef enum {
+  T2T__DEFAULT, T2T__PIPES, T2T__SHARED, T2T__MODEL, T2T__RUNNER, T2T__RECORD
+} t2t__kind;
 
 /* One direction of t2t/bridge/ring.py. */
 typedef struct {
@@ -149,6 +169,8 @@ struct t2t_bridge {
   void *mapped;
   size_t mapped_bytes;
   t2t__model model;
+  const t2t_runner *runner;
+  void *policy, **tensors, *library;
   FILE *log;
   char *log_name, *log_temporary;
   long asked; /* questions in this context of the log */
@@ -212,6 +234,14 @@ static inline void t2t__release(t2t_bridge *bridge) {
   free(bridge->model.values);
   free(bridge->model.others);
   memset(&bridge->model, 0, sizeof bridge->model);
+  if (bridge->policy) bridge->runner->close(bridge->policy);
+  bridge->policy = NULL;
+  free(bridge->tensors);
+  bridge->tensors = NULL;
+#ifdef T2T_BRIDGE_RUNNERS
+  if (bridge->library) dlclose(bridge->library);
+#endif
+  bridge->library = NULL;
   if (bridge->log) fclose(bridge->log);
   bridge->log = NULL;
   if (bridge->log_temporary) remove(bridge->log_temporary);
@@ -947,6 +977,42 @@ static inline int t2t__ask_model(t2t_bridge *bridge, void *answer) {
   return 1;
 }
 
+/* -- somebody's runtime ---------------------------------------------------------- */
+
+static inline int t2t__open_runner(t2t_bridge *bridge, char *place) {
+#ifdef T2T_BRIDGE_RUNNERS
+  char why[160] = "", *comma = strrchr(place, ',');
+  union {
+    void *symbol;
+    t2t_runner_of_type call;
+  } of;
+  size_t at;
+  if (!comma) return 0;
+  *comma = 0;
+  of.symbol = NULL;
+  bridge->library = dlopen(place, RTLD_NOW | RTLD_LOCAL);
+  if (bridge->library) of.symbol = dlsym(bridge->library, "t2t_runner_of");
+  if (!of.symbol) return t2t__give_up(bridge, "%.200s is no runner", place) || 1;
+  bridge->runner = of.call();
+  if (bridge->runner->version != 1)
+    return t2t__give_up(bridge, "%.180s is a runner of another kind", place) || 1;
+  bridge->tensors = (void **)t2t__zeros(bridge->count, sizeof *bridge->tensors);
+  if (!bridge->tensors) return 0;
+  for (at = 0; at < bridge->count; at++)
+    bridge->tensors[at] = bridge->row + bridge->places[at];
+  bridge->policy =
+      bridge->runner->open(comma + 1, bridge->specs, bridge->tensors, bridge->count,
+                           &bridge->advice, why, sizeof why);
+  if (!bridge->policy)
+    t2t__give_up(bridge, "no policy in %.80s (%.150s)", comma + 1, why);
+  return 1;
+#else
+  (void)place;
+  t2t__give_up(bridge, "this compiler was built without T2T_BRIDGE_RUNNERS");
+  return 1;
+#endif
+}
+
 /* -- the address ----------------------------------------------------------------- */
 
 static inline double t2t__option(const char *options, const char *name, double value) {
@@ -987,6 +1053,9 @@ static inline void t2t__connect(t2t_bridge *bridge, const char *uri) {
   } else if (kind == 5 && !memcmp(uri, "model", kind)) {
     bridge->kind = T2T__MODEL;
     good = t2t__open_model(bridge, place);
+  } else if (kind == 6 && !memcmp(uri, "runner", kind)) {
+    bridge->kind = T2T__RUNNER;
+    good = t2t__open_runner(bridge, place);
   } else if (kind == 6 && !memcmp(uri, "record", kind)) {
     bridge->kind = T2T__RECORD;
     bridge->scored = 1;
@@ -1103,6 +1172,8 @@ static inline int t2t_bridge_ask(t2t_bridge *bridge, void *answer) {
   if (bridge->kind == T2T__DEFAULT) return 0;
   memcpy(bridge->row + bridge->places[last], answer, bridge->advice_bytes);
   if (bridge->kind == T2T__MODEL) return t2t__ask_model(bridge, answer);
+  if (bridge->kind == T2T__RUNNER)
+    return bridge->runner->ask(bridge->policy, answer);
   if (bridge->wire != bridge->row)
     for (at = 0; at <= last; into += bridge->sizes[at++])
       memcpy(into, bridge->row + bridge->places[at], bridge->sizes[at]);

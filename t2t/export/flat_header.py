@@ -50,14 +50,16 @@ def _lines(policy: FlatPolicy, name: str) -> Iterator[str]:
     widths = _widths(policy)
     upper = name.upper()
     yield f"/* {name}: {policy.advice} from {len(policy.features)} features, written by"
-    yield "t2t-exporter. What its functions do is said in t2t/export/flat_header.py. */"
+    yield "t2t-exporter. What its functions do is said in t2t/export/flat_header.py."
+    yield f"mask: {policy.mask} */" if policy.mask else "*/"
     yield f"#ifndef {upper}_H\n#define {upper}_H\n"
     yield "#include <stddef.h>\n#include <string.h>\n"
     yield f"enum {{ {upper}_INPUTS = {widths[0]}, {upper}_OUTPUTS = {widths[-1]} }};\n"
-    yield f"static const char *const {name}_features[] = {{"
-    yield (
-        "".join(f'    "{_escaped(str(spec))}",\n' for spec in policy.features) + "};\n"
-    )
+    yield "static const struct {\n  const char *name, *type;\n  size_t elements;"
+    yield f"}} {name}_features[] = {{"
+    for spec in policy.features:
+        yield f'    {{"{_escaped(spec.name)}", "{spec.type}", {spec.size}}},'
+    yield "};\n"
     yield f"static inline void {name}_values(const float *inputs, float *outputs) {{"
     yield f"  float x[{max(widths)}], y[{max(widths)}];"
     yield "  size_t i, j;\n  (void)i;\n  (void)j;"

@@ -14,6 +14,7 @@ import pytest
 from programs import program
 from test_host import children
 from test_llvm import never, run
+from test_runners import addresses
 
 from t2t.bridge import flat, llvm, plugins, recorder
 from t2t.bridge.episodes import Episode, Failure, Job, Policy, Questions, echo
@@ -114,7 +115,7 @@ def test_channel_plugin_and_llvmlite_ask_the_same(
         np.testing.assert_array_equal(one.advice, asked["channel"].advice)
 
 
-def test_a_policys_file_in_the_compiler_decides_as_on_the_host(
+def test_a_policy_in_the_compiler_decides_as_on_the_host(
     host: Host, clang: Compiler, build: Build, tmp_path: Path
 ):
     path, outputs = module(tmp_path, 1), [tmp_path / "a.o", tmp_path / "b.o"]
@@ -132,12 +133,13 @@ def test_a_policys_file_in_the_compiler_decides_as_on_the_host(
             (np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros(2)),
         ],
     )
-    saved = policy.save(tmp_path / "policy")
     episode = done(host, clang.job(path, outputs[0], plugin=plugin), policy)
     assert 0 < episode.trajectories[0].advice.mean() < 1
     command = clang.command(path, outputs[1], plugin=plugin)
-    done(host, Job(command, {"T2T_BRIDGE": f"model:{saved}"}))
-    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    for kind, address in addresses(policy, tmp_path).items():
+        done(host, Job(command, {"T2T_BRIDGE": address}))
+        assert outputs[0].read_bytes() == outputs[1].read_bytes(), kind
+        outputs[1].unlink()
     log = {"T2T_BRIDGE": f"record:{tmp_path}/log"}
     done(host, Job(command, log))
     (one,) = recorder.read(tmp_path / "log")

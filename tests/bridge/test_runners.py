@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_header import build, compiler_for, policy
+from test_header import ask, build, compiler_for, inputs, policy
 
-from t2t.bridge import flat
+from t2t.bridge import flat, plugins
 from t2t.bridge.episodes import Job, Questions
 from t2t.bridge.flat import BadPolicy, FlatPolicy, Standardise
 from t2t.bridge.runners import LitePolicy, OnnxPolicy
@@ -151,3 +151,68 @@ def test_flat_weights_answer_a_host():
 def test_names_that_c_does_not_know(tmp_path: Path):
     with pytest.raises(ValueError, match="no name in C"):
         write_header(policy(SIZE), tmp_path / "p.h", name="my policy")
+
+
+# -- in the compiler's own process -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """asking.c, which loads runners."""
+    output = tmp_path_factory.mktemp("asking") / "asking"
+    flags = ("-DT2T_BRIDGE_RUNNERS", "-std=gnu99", "-ldl")
+    return build(output, "asking.c", "gcc", "c", *flags)
+
+
+def addresses(made: FlatPolicy, folder: Path) -> dict[str, str]:
+    """The same policy for every runner, each in its form."""
+    header = write_header(made, folder / "policy.h")
+    written = {
+        "onnx": write_onnx(made, folder / "p.onnx"),
+        "litert": write_litert(made, folder / "p.tflite"),
+    }
+    found = {"flat": f"model:{made.save(folder / 'p.flat')}"}
+    library = plugins.build_runner("header", policy=header, folder=folder)
+    found["header"] = f"runner:{library},policy.h"
+    for kind, path in written.items():
+        found[kind] = f"runner:{plugins.build_runner(kind, folder=folder)},{path}"
+    return found
+
+
+def test_all_runners_in_c_decide_as_numpy(asking: Path, tmp_path: Path):
+    made = policy(SIZE)
+    x = np.concatenate([np.arange(STATES)[:, None], inputs(STATES, SIZE)], axis=1)
+    expected = made.decide(x.astype(np.float32), None)
+    assert len(set(expected.tolist())) > 2
+    for kind, address in addresses(made, tmp_path).items():
+        out, err = ask(asking, address, STATES, SIZE, "numbers")
+        found = np.array([line.split() for line in out.splitlines()], int)
+        assert (found[:, 0] == 1).all(), (kind, err)
+        np.testing.assert_array_equal(found[:, 1], expected, err_msg=kind)
+
+
+def test_runners_refuse_other_features_too(asking: Path, tmp_path: Path):
+    made = policy(SIZE)
+    names = {"flat": "x is int64_t of 9", "header": "no x", "onnx": "another x"}
+    for kind, address in addresses(made, tmp_path).items():
+        out, err = ask(asking, address, 3, SIZE + 1)
+        assert out.split()[:3] == ["0", "3", "0"], kind
+        assert names.get(kind, "another x") in err and "the default from now on" in err
+    for address, message in (
+        (f"runner:{tmp_path}/no.so,x", "is no runner"),
+        ("runner:/nowhere", "cannot open runner:/nowhere"),
+        (addresses(made, tmp_path)["onnx"] + "x", "no policy in"),
+        (addresses(made, tmp_path)["litert"] + "x", "no policy in"),
+    ):
+        out, err = ask(asking, address, 3, SIZE)
+        assert out.split()[:3] == ["0", "3", "0"] and message in err
+
+
+def test_a_masked_policy_in_a_header(tmp_path: Path):
+    """Its library is given the mask's name."""
+    path = write_header(masked(), tmp_path / "policy.h")
+    assert plugins.build_runner("header", policy=path, folder=tmp_path).exists()
+    with pytest.raises(
+        plugins.CannotBuild, match="no runner 'onx'. Did you mean 'onnx'"
+    ):
+        plugins.build_runner("onx")

@@ -22,7 +22,7 @@ from commands import KNOBS, REPOSITORY, TINY, environment
 TREE = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 ROOMS = ("t2t", "models", "problems", "hparams")
 ZOO = ("models", "problems", "hparams")
-PACKED = (".py", ".gin", ".typed", ".html", ".css", ".js", ".h", ".cc")
+PACKED = (".py", ".gin", ".typed", ".html", ".css", ".js", ".h", ".c", ".cc")
 
 
 def run(*words: str | Path, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess:

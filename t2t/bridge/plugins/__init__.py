@@ -9,12 +9,16 @@ was built is kept in $XDG_CACHE_HOME/t2t, by the compiler's version and the sour
 
     python -m t2t.bridge.plugins clang-22 gcc mlir-opt-22
 
-builds and prints where they are.
+builds and prints where they are. Runners are what a plug-in loads for policies in other
+forms than flat weights (runner:LIBRARY,FILE): a policy.h that `t2t.export` wrote, and
+ONNX Runtime and LiteRT from their wheels.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -22,9 +26,16 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from t2t.names import close_to
+
 HERE = Path(__file__).resolve().parent
 HEADER = HERE.parent / "t2t_bridge.h"
-FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-rtti", "-w")
+FLAGS = ("-std=c++17", "-O2", "-fno-rtti", "-w", "-DT2T_BRIDGE_RUNNERS")
+RUNNERS = {
+    "onnx": ("onnxruntime", "capi/libonnxruntime.so*"),
+    "litert": ("ai_edge_litert", "libLiteRt.so"),
+}
+LITERT = "2.3."  # whose interface runner_litert.c knows
 
 
 class CannotBuild(ValueError):
@@ -103,22 +114,76 @@ def _folder() -> Path:
     return Path(home) / "t2t" / "plugins"
 
 
+def build_runner(
+    kind: str, *, policy: Path | None = None, folder: Path | None = None
+) -> Path:
+    """A runner's library.
+
+    Args:
+      kind: 'onnx', 'litert' or 'header'.
+      policy: the policy.h, for 'header'.
+      folder: where it is kept; see above.
+
+    Raises:
+      CannotBuild: when there is no such runner, or not what it needs.
+    """
+    flags: tuple[str, ...]
+    if kind == "header":
+        if policy is None:
+            raise CannotBuild("a runner of a header needs the policy.h")
+        mask = re.search(r"mask: (\S+)", policy.read_text(encoding="utf-8"))
+        flags = ("-include", str(policy.resolve()))
+        flags += (f'-DPOLICY_MASK="{mask[1]}"',) if mask else ()
+        key = policy.read_bytes()
+    elif kind in RUNNERS:
+        flags = (f'-DLIBRARY="{_library(kind)}"',)
+        key = b""
+    else:
+        near = close_to(kind, [*RUNNERS, "header"])
+        raise CannotBuild(f"no runner {kind!r}.{near} Runners: onnx, litert, header")
+    words = ("-std=gnu99", "-O2", "-w", *flags)
+    return _compiled(f"runner_{kind}.c", kind, words, folder or _folder(), key)
+
+
+def _library(kind: str) -> Path:
+    module, pattern = RUNNERS[kind]
+    spec = importlib.util.find_spec(module)
+    hint = "pip install -e '.[runners]'"
+    if spec is None or spec.origin is None:
+        raise CannotBuild(f"no {module} here: {hint}")
+    version = importlib.metadata.version(module.replace("_", "-"))
+    if kind == "litert" and not version.startswith(LITERT):
+        raise CannotBuild(f"LiteRT {version} has another interface: expected {LITERT}x")
+    found = sorted(Path(spec.origin).parent.glob(pattern))
+    if not found:
+        raise CannotBuild(f"no {pattern} in {Path(spec.origin).parent}: {hint}")
+    return found[-1]
+
+
 def _built(source: str, version: str, includes: Sequence[Path], folder: Path) -> Path:
-    path = HERE / f"{source}.cc"
-    content = path.read_bytes() + HEADER.read_bytes() + str(includes).encode()
+    system = [word for include in includes for word in ("-isystem", str(include))]
+    return _compiled(f"{source}.cc", version, (*FLAGS, *system), folder)
+
+
+def _compiled(
+    source: str, version: str, flags: Sequence[str], folder: Path, more: bytes = b""
+) -> Path:
+    path = HERE / source
+    content = path.read_bytes() + HEADER.read_bytes() + repr(flags).encode() + more
     key = hashlib.sha256(content).hexdigest()[:12]
     # GCC knows a plug-in's arguments by its file's name.
-    output = folder / f"{version}-{key}" / f"{source}.so"
+    output = folder / f"{version}-{key}" / f"{path.stem}.so"
     if output.exists():
         return output
-    compiler = next(filter(None, map(shutil.which, ("g++", "c++", "clang++"))), None)
+    names = ("cc", "gcc", "clang") if path.suffix == ".c" else ("c++", "g++", "clang++")
+    compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
-        raise CannotBuild("no C++ compiler here: apt-get install g++")
+        raise CannotBuild(f"no {names[0]} here: apt-get install g++")
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{source}-{os.getpid()}.so")
-    system = [word for include in includes for word in ("-isystem", str(include))]
+    temporary = output.with_name(f".{path.stem}-{os.getpid()}.so")
     done = subprocess.run(
-        [compiler, *FLAGS, f"-I{HEADER.parent}", *system, path, "-o", temporary],
+        [compiler, *flags, "-fPIC", "-shared", f"-I{HEADER.parent}", path]
+        + ["-o", temporary, "-ldl"],
         capture_output=True,
         text=True,
     )
