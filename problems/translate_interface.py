@@ -114,9 +114,11 @@ class TranslateManyInterface(TranslateInterface):
                 yield {"inputs": f"<2{target}> {pair.source}", "targets": pair.target}
 
     def fake(self, split: str) -> Iterator[Example]:
-        for english, german in made_up.pairs(split):
-            yield {"inputs": f"<2de> {english}", "targets": german}
-            yield {"inputs": f"<2en> {german}", "targets": english}
+        for index, (english, german) in enumerate(made_up.pairs(split)):
+            if index % 2:
+                yield {"inputs": f"<2en> {german}", "targets": english}
+            else:
+                yield {"inputs": f"<2de> {english}", "targets": german}
 
 
 def read_pairs(wheel: Path, target: str, source: str = "en") -> Iterator[Pair]:
