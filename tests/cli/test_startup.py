@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from commands import MODULES, arguments_of, environment, process
+from commands import MODULES, REPOSITORY, arguments_of, environment, process
 
+PROGRAMS = [
+    path
+    for path in sorted((REPOSITORY / "scripts").iterdir())
+    if path.is_file()
+    and os.access(path, os.X_OK)
+    and path.name not in ("check", "sizes")
+]
 HEAVY = {"tensorflow", "keras", "jax", "torch", "sentencepiece", "matplotlib"}
+
+
+def first_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").split("\n", 1)[0]
 
 
 def imported(line: str) -> tuple[set[str], int]:
@@ -42,6 +55,22 @@ def test_what_only_prints_imports_nothing_heavy(line: str) -> None:
     assert status == 0
     assert "absl" in modules  # so that an empty set means nothing
     assert not modules & HEAVY
+
+
+@pytest.mark.parametrize("script", PROGRAMS, ids=lambda path: path.name)
+def test_a_program_answers_help_at_once(script: Path) -> None:
+    python = [sys.executable, "-X", "importtime"]
+    done = subprocess.run(
+        [*(python if "python" in first_line(script) else []), script, "--help"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert "usage" in done.stdout.lower() and script.name in done.stdout
+    heavy = [line for line in done.stderr.splitlines() if line.endswith("| tensorflow")]
+    assert not heavy
 
 
 @pytest.mark.parametrize(
