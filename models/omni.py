@@ -5,7 +5,8 @@ arXiv:2306.05284).
 Notable features: a main stream of text pieces, marks and picture codes beside K
 streams of audio codes, summed at the input; places on three axes turned into queries
 and keys; normalised queries and keys; one loss. What goes in and what comes out are
-the same tokens, so a heard frame is pushed through the same cached step as a spoken.
+the same tokens, so a heard frame is pushed through the same cached step as a spoken; or
+what is heard and seen goes in as spectra and pixels, and tokens only come out.
 
 Axis letters: B batch, T slots, S cached slots, K audio books, C codes of a book, D
 model, V ids of the main stream.
@@ -25,6 +26,7 @@ from t2t.features import Feature
 from t2t.layers import seeds
 from t2t.layers.blocks import BlockShape, Stack
 from t2t.layers.embedding import Embedding
+from t2t.layers.senses import Senses
 from t2t.losses import Sum
 
 
@@ -35,7 +37,7 @@ class Omni(keras.Model):
     Args:
       features: of the problem; `targets` is the main stream, `audio` the codes of K
         books (0: none), `places` [T, 3], `learned` 1 where a slot counts, 2 where its
-        main stream does.
+        main stream does; `sensed`, where it is offered, bytes of continuous input.
       blocks: the knobs of all blocks; positions are rotary whatever it says.
       num_layers: blocks.
       audio_head: 'parallel' or 'delay': the books of a slot are told each by itself
@@ -79,6 +81,7 @@ class Omni(keras.Model):
             Embedding(self.codes, size, levels=audio.levels, name=f"heard_{k}")
             for k in range(self.books)
         ]
+        self.senses = Senses(size) if "sensed" in features else None
         self.decoder = Stack(
             blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
         )
@@ -101,7 +104,7 @@ class Omni(keras.Model):
         """
         segments = batch["targets_segments"]
         x, inner, _ = self.decoder(
-            self._embed(batch["targets"], batch["audio"]),
+            self._embed(batch["targets"], batch["audio"], batch.get("sensed")),
             segments=segments,
             positions=batch["places"],
             training=training,
@@ -148,6 +151,7 @@ class Omni(keras.Model):
         main: Any,
         audio: Any,
         places: Any,
+        sensed: Any,
         caches: list[Any],
         *,
         slot: Any,
@@ -157,6 +161,7 @@ class Omni(keras.Model):
 
         Args:
           main [B, T], audio [B, T, K], places [B, T, 3]: int.
+          sensed: uint8 [B, T, F]; not looked at where input is by codes alone.
           slot: int scalar, where the first of them stands in the caches.
           present: bool [B, S], which slots of the caches hold something, those that
             are pushed now included.
@@ -168,7 +173,7 @@ class Omni(keras.Model):
         own = slot + ops.arange(count, dtype="int32")
         earlier = ops.arange(total, dtype="int32")[None, :] <= own[:, None]  # [T, S]
         x, _, caches = self.decoder(
-            self._embed(main, audio),
+            self._embed(main, audio, sensed),
             visible=ops.logical_and(present[:, None, :], earlier[None]),
             positions=places,
             caches=caches,
@@ -200,14 +205,14 @@ class Omni(keras.Model):
 
     # -- parts -----------------------------------------------------------------------
 
-    def _embed(self, main: Any, audio: Any) -> Any:
-        """[B, T], [B, T, K] -> [B, T, D]; the sum of a slot's books has the variance
-        of one."""
+    def _embed(self, main: Any, audio: Any, sensed: Any) -> Any:
+        """[B, T], [B, T, K], [B, T, F] -> [B, T, D]; the sum of a slot's books has the
+        variance of one."""
         x = self.embedding(main)
         scale = self.books**-0.5
         for k, table in enumerate(self.heard):
             x = x + scale * table(audio[..., k])
-        return x
+        return x if self.senses is None else x + self.senses(sensed)
 
     def _audio_logits(self, x: Any, codes: Any) -> Any:
         """[B, T, D] and the codes to tell [B, T, K] -> [B, T, K, C]."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from t2t import registry
 from t2t.features import Feature, Vocabulary, text
+from t2t.layers import senses
 from t2t.media.layout import Layout, OmniVocabulary
 from t2t.media.messages import RATE, Coded, Film, Message, Picture, Sound, Text
 from t2t.media.speech import SpeechError, Utterance, synthesise
@@ -55,6 +56,7 @@ class OmniTasks(Problem):
     }
     SPLITS = {TRAIN: 8, DEV: 1, TEST: 1}
     VERSION = 3
+    CONTINUOUS = False  # whether what users say and show goes in without codes
     TASKS = tasks.TASKS
     SUGGESTED = ("omni_tiny", "omni")
     licence = (
@@ -84,7 +86,7 @@ class OmniTasks(Problem):
             axes = "TX"[: len(shape)]
             return Feature("slots", shape, "int32", axes, along="targets", **more)
 
-        return {
+        found = {
             "targets": dataclasses.replace(
                 text(self._vocabulary), levels=self._pictures.levels
             ),
@@ -97,6 +99,16 @@ class OmniTasks(Problem):
             "places": beside(3),
             "learned": beside(),
         }
+        if self.senses:
+            found["sensed"] = dataclasses.replace(beside(self.senses), dtype="uint8")
+        return found
+
+    @property
+    def senses(self) -> int:
+        """Bytes of a slot's continuous input."""
+        if not self.CONTINUOUS:
+            return 0
+        return senses.width(self._sounds.frame, patch=self._pictures.patch)
 
     @property
     def vocabularies(self) -> dict[str, Vocabulary]:
@@ -108,7 +120,7 @@ class OmniTasks(Problem):
     def layout(self) -> Layout:
         later = int(self.audio_head == "delay")
         delays = [0, *[later] * (self._sounds.books - 1)]
-        return Layout(self._vocabulary, delays=delays)
+        return Layout(self._vocabulary, delays=delays, senses=self.senses)
 
     @property
     def sounds(self) -> SoundTokenizer:
@@ -195,24 +207,39 @@ class OmniTasks(Problem):
         looked = iter(self._pictures.encode(seen))
         size = self._sounds.frame
 
-        def coded(part: Any) -> Any:
+        def coded(part: Any, role: str) -> Any:
+            whole = part
             if isinstance(part, HEARD):
-                frames, sound = next(heard)
-                words = tuple((at // size, word) for at, word in sound.words)
-                return Coded("sound", frames, words)
-            if isinstance(part, Picture):
-                return Coded("picture", next(looked))
-            if isinstance(part, Film):
-                return Coded("film", np.stack([next(looked) for _ in part.frames]))
-            return part
+                frames, whole = next(heard)
+                words = tuple((at // size, word) for at, word in whole.words)
+                found = Coded("sound", frames, words)
+            elif isinstance(part, Picture):
+                found = Coded("picture", next(looked))
+            elif isinstance(part, Film):
+                found = Coded("film", np.stack([next(looked) for _ in part.frames]))
+            else:
+                return part
+            if self.CONTINUOUS and role == "user":
+                return dataclasses.replace(found, sensed=self._sensed(whole))
+            return found
 
         return [
             tuple(
-                dataclasses.replace(m, parts=tuple(coded(p) for p in m.parts))
+                dataclasses.replace(m, parts=tuple(coded(p, m.role) for p in m.parts))
                 for m in messages
             )
             for messages in conversations
         ]
+
+    def _sensed(self, part: Any) -> np.ndarray:
+        """Continuous input uint8 [..., F] of a sound, a picture or a film."""
+        size, frame, patch = self.senses, self._sounds.frame, self._pictures.patch
+        if isinstance(part, Sound):
+            short = -len(part.samples) % frame
+            return senses.listen(np.pad(part.samples, (0, short)), frame, size=size)
+        if isinstance(part, Picture):
+            return senses.look(part.pixels, patch, size=size)
+        return np.stack([senses.look(one, patch, size=size) for one in part.frames])
 
     def heard(self, messages: Sequence[Message]) -> list[Message]:
         """Messages with all speech synthesised."""
@@ -274,6 +301,20 @@ class OmniTasks(Problem):
         for part in _parts(example["messages"] for example in examples):
             if isinstance(part, Text | Utterance):
                 yield part.text
+
+
+@registry.problem
+class OmniTasksContinuous(OmniTasks):
+    """`omni_tasks`; what users say and show goes in as spectra and pixels, uncoded."""
+
+    FEATURES = {
+        "targets": "text",
+        "audio": "slots",
+        "places": "slots",
+        "learned": "slots",
+        "sensed": "slots",
+    }
+    CONTINUOUS = True
 
 
 @registry.problem

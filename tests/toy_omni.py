@@ -17,7 +17,7 @@ from t2t.media.messages import Coded, Message, Text
 from t2t.models.image_tokenizer import ImageTokenizer
 from t2t.models.omni import Omni
 from t2t.models.speech_codec import SpeechCodec
-from t2t.problems.omni_tasks import OmniTasks
+from t2t.problems.omni_tasks import OmniTasks, OmniTasksContinuous
 from t2t.problems.speech import SpeechClips
 from t2t.run import build, checkpoints
 from t2t.run.build import blank_batch
@@ -30,8 +30,9 @@ KNOBS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def toy_problem(head: str) -> OmniTasks:
-    problem = OmniTasks(audio_head=head)
+def toy_problem(head: str, *, continuous: bool = False) -> OmniTasks:
+    made = OmniTasksContinuous if continuous else OmniTasks
+    problem = made(audio_head=head)
     problem.name = "omni_tasks"
     vocabulary: Any = problem.vocabularies["omni"]
     vocabulary.wanted_size = 330

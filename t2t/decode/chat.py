@@ -188,9 +188,9 @@ class Group:
                 engine,
                 self.grammar.begin(answer.modalities),
                 options,
-                slots=Slots(layout.books, tick=prompt.tick),
+                slots=layout.slots(prompt.tick),
                 number=number,
-                shadow=shadow and Slots(layout.books, tick=shadow.tick),
+                shadow=shadow and layout.slots(shadow.tick),
             )
             for prompt, answer, number, shadow in zip(
                 prompts, answers, numbers, blind, strict=True

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from t2t.layers import senses
+from t2t.media.layout import Layout, Slots
+from t2t.media.messages import Coded
+
 
 class Codec:
     """Both ways, compiled once; the past of a sound is the caller's to keep.
@@ -41,3 +45,47 @@ class Codec:
     def rest(self, past: Any) -> np.ndarray:
         """The last 30 ms."""
         return np.clip(past["tail"].numpy()[0], -1.0, 1.0)
+
+
+class Hearing:
+    """A sound as it is heard: its frames so far, in the form that the network takes.
+
+    Args:
+      layout: says whether input is continuous.
+    """
+
+    def __init__(self, codec: Codec, layout: Layout) -> None:
+        self.codec, self.layout = codec, layout
+        self.codes: list[np.ndarray] = []
+        self.sensed: list[np.ndarray] = []
+        self._past = codec.begin_hearing
+        self._before = np.zeros(senses.BEFORE, np.float32)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def hear(self, frame: np.ndarray) -> None:
+        """One more frame of samples."""
+        codes, self._past = self.codec.hear(frame, self._past)
+        self.codes.append(codes)
+        if size := self.layout.senses:
+            before, self._before = self._before, frame[-senses.BEFORE :]
+            row = senses.listen(frame, len(frame), size=size, before=before)
+            self.sensed.append(row[0])
+
+    def add(self, slots: Slots, number: int) -> None:
+        """A frame as the next slot."""
+        if self.layout.senses:
+            self.layout.sense(slots, self.sensed[number], learned=0)
+        else:
+            self.layout.frame(slots, self.codes, number, learned=0)
+
+    def end(self, slots: Slots) -> None:
+        """The mark of the end."""
+        codes = [] if self.layout.senses else self.codes
+        self.layout.end_sound(slots, codes, learned=0)
+
+    @property
+    def coded(self) -> Coded:
+        sensed = np.array(self.sensed) if self.layout.senses else None
+        return Coded("sound", np.array(self.codes), sensed=sensed)

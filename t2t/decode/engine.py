@@ -20,7 +20,8 @@ from t2t.layers import seeds as random
 from t2t.media.layout import ALL, Slots
 
 MASKED = -1e9
-NAMES = ("targets", "audio", "places")  # of `Slots.arrays`, in the order of `Pushed`
+# Of `Slots.arrays`, in the order of `Pushed`; the last where input is continuous.
+NAMES = ("targets", "audio", "places", "sensed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +52,13 @@ class ChatOptions:
 
 
 class Pushed(NamedTuple):
-    """Slots: main [B, T], audio [B, T, K], places [B, T, 3]; int32."""
+    """Slots: main [B, T], audio [B, T, K], places [B, T, 3], int32; sensed [B, T, F],
+    uint8, of no bytes where input is by codes alone."""
 
     main: Any
     audio: Any
     places: Any
+    sensed: Any
 
 
 class Draw(NamedTuple):
@@ -174,6 +177,7 @@ class Cache:
             np.zeros((self.rows, size), np.int32),
             np.zeros((self.rows, size, self.engine.layout.books), np.int32),
             np.zeros((self.rows, size, 3), np.int32),
+            np.zeros((self.rows, size, self.engine.layout.senses), np.uint8),
         )
         here = self._present[:, self.used : self.used + size]
         for row, one in enumerate(arrays):
@@ -181,7 +185,8 @@ class Cache:
                 first = size - len(one["targets"])
                 here[row, first:] = True
                 for array, name in zip(slots, NAMES, strict=True):
-                    array[row, first:] = one[name]
+                    if name in one:
+                        array[row, first:] = one[name]
         ids, codes, ends, self._caches = self.engine(
             slots, self._caches,
             slot=self.used, present=self._present, draw=self._draw(lines),

@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from t2t.decode.codec import Codec
+from t2t.decode.codec import Codec, Hearing
 from t2t.decode.decoder import DecodeError
 from t2t.decode.engine import Cache, ChatOptions, Engine, Line
 from t2t.decode.mitigations import BLOCKED, FILTERED, Blocked, Mitigations, Screen
 from t2t.decode.turns import STARTED, STOPPED, TurnDetector, TurnOptions
 from t2t.features import EOS
-from t2t.media.layout import Slots
-from t2t.media.messages import RATE, Coded, Message, Part
+from t2t.media.messages import RATE, Message, Part
 from t2t.text.sentence_piece import SentencePiece
 
 SLOTS = 1024  # of a conversation: 25 are a second of speech
@@ -46,7 +45,7 @@ class Conversation:
     """Slots, and how many of them have been pushed; it may be cut."""
 
     def __init__(self, engine: Engine) -> None:
-        self.slots = Slots(engine.layout.books)
+        self.slots = engine.layout.slots()
         self.cache = Cache(engine, rows=1, total=SLOTS)
         self._pushed = 0
 
@@ -139,8 +138,7 @@ class VoiceSession:
         before = self.detector.options.before
         self._before: collections.deque[np.ndarray] = collections.deque(maxlen=before)
         self._begun = np.zeros(0, np.float32)  # less than a frame
-        self._heard: list[np.ndarray] | None = None  # codes of a sound that is open
-        self._past = codec.begin_hearing
+        self._heard: Hearing | None = None  # a sound that is open
         # What was asked since the last answer, and where that began.
         self._asked: list[Part] = []
         self._exchange = self.conversation.mark()
@@ -216,7 +214,7 @@ class VoiceSession:
             self._open_sound()
             self._heard = said
             for number in range(len(said)):
-                self._add_frame(number)
+                said.add(self.conversation.slots, number)
             self.conversation.push()
 
     def _forget(self, played: float) -> None:
@@ -334,7 +332,7 @@ class VoiceSession:
             self.conversation.cut((0, 0))
             self._asked, self._frames = [], []
         self._open_sound()
-        self._heard, self._past = [], self.codec.begin_hearing
+        self._heard = Hearing(self.codec, self.engine.layout)
 
     def _ask(self) -> None:
         """Something is asked: an exchange begins, unless one has begun."""
@@ -351,22 +349,15 @@ class VoiceSession:
     def _hear(self, frame: np.ndarray) -> float:
         """Pushes a frame; the network's chance that the sound ends after it."""
         assert self._heard is not None
-        codes, self._past = self.codec.hear(frame, self._past)
-        self._heard.append(codes)
-        self._add_frame(len(self._heard) - 1)
+        self._heard.hear(frame)
+        self._heard.add(self.conversation.slots, len(self._heard) - 1)
         return self.conversation.push()[2]
-
-    def _add_frame(self, number: int) -> None:
-        """Of the sound that is open."""
-        assert self._heard is not None
-        slots, layout = self.conversation.slots, self.engine.layout
-        layout.frame(slots, self._heard, number, learned=0)
 
     def _end_turn(self) -> None:
         """The end of the sound; it is pushed with the opening of the answer."""
         assert self._heard is not None
-        self.engine.layout.end_sound(self.conversation.slots, self._heard, learned=0)
-        self._asked.append(Coded("sound", np.array(self._heard)))
+        self._heard.end(self.conversation.slots)
+        self._asked.append(self._heard.coded)
         self._heard, self._begun = None, np.zeros(0, np.float32)
         self.detector.reset()
 

@@ -102,13 +102,18 @@ class OmniVocabulary(SentencePiece):
 
 @dataclasses.dataclass
 class Slots:
-    """Arrays under construction; `tick` is the time of the next slot."""
+    """Arrays under construction; `tick` is the time of the next slot.
+
+    books: K of audio. senses: F bytes of continuous input, 0 where there is none.
+    """
 
     books: int
+    senses: int = 0
     main: list[int] = dataclasses.field(default_factory=list)
     audio: list[np.ndarray] = dataclasses.field(default_factory=list)
     places: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
     learned: list[int] = dataclasses.field(default_factory=list)
+    sensed: list[np.ndarray] = dataclasses.field(default_factory=list)
     tick: int = 0
 
     def add(
@@ -118,31 +123,40 @@ class Slots:
         learned: int,
         audio: np.ndarray | None = None,
         place: tuple[int, int, int] | None = None,
+        sensed: np.ndarray | None = None,
     ) -> None:
         """Appends a slot, at the next tick unless it has a place of its own."""
         self.main.append(main)
         self.audio.append(np.zeros(self.books, np.int32) if audio is None else audio)
         self.places.append(place or (self.tick, self.tick, self.tick))
         self.learned.append(learned)
+        self.sensed.append(
+            np.zeros(self.senses, np.uint8) if sensed is None else sensed
+        )
         if place is None:
             self.tick += 1
 
     def cut(self, count: int) -> None:
         """Forgets all but the first `count`; what follows stands after the last."""
-        for values in (self.main, self.audio, self.places, self.learned):
+        everything = (self.main, self.audio, self.places, self.learned, self.sensed)
+        for values in everything:
             del values[count:]
         self.tick = self.places[-1][0] + 1 if self.places else 0
 
     def arrays(self, first: int = 0, last: int | None = None) -> dict[str, np.ndarray]:
         """{'targets' [T], 'audio' [T, K], 'places' [T, 3], 'learned' [T]}, int32, of
-        all slots or of some."""
+        all slots or of some; with continuous input 'sensed' [T, F], uint8."""
         part = slice(first, last)
-        return {
+        found = {
             "targets": np.array(self.main[part], np.int32),
             "audio": np.array(self.audio[part], np.int32).reshape(-1, self.books),
             "places": np.array(self.places[part], np.int32).reshape(-1, 3),
             "learned": np.array(self.learned[part], np.int32),
         }
+        if self.senses:
+            sensed = np.array(self.sensed[part], np.uint8)
+            found["sensed"] = sensed.reshape(-1, self.senses)
+        return found
 
 
 class Layout:
@@ -151,10 +165,15 @@ class Layout:
     Args:
       vocabulary: of the main stream.
       delays: of each audio book, in slots: 0 or 1.
+      senses: bytes of a slot's continuous input: where a part has some, it stands in
+        place of the part's codes.
     """
 
-    def __init__(self, vocabulary: OmniVocabulary, *, delays: Sequence[int]) -> None:
+    def __init__(
+        self, vocabulary: OmniVocabulary, *, delays: Sequence[int], senses: int = 0
+    ) -> None:
         self.vocabulary, self.delays = vocabulary, np.array(delays, np.int32)
+        self.senses = senses
         self.books, self.late = len(delays), max(delays)
 
     # -- to slots ----------------------------------------------------------------------
@@ -166,7 +185,7 @@ class Layout:
         Raises:
           ValueError: for a part that is not coded.
         """
-        slots = Slots(self.books)
+        slots = self.slots()
         for message in messages:
             self.open(slots, message)
             own = message.role == "assistant"
@@ -179,11 +198,15 @@ class Layout:
 
     def prompt(self, messages: Sequence[Message], answer: Message) -> Slots:
         """Messages, and the opening of the assistant's answer."""
-        slots = Slots(self.books)
+        slots = self.slots()
         for message in messages:
             self.add(slots, message)
         self.open(slots, answer)
         return slots
+
+    def slots(self, tick: int = 0) -> Slots:
+        """None yet, the first at a tick."""
+        return Slots(self.books, self.senses, tick=tick)
 
     def add(self, slots: Slots, message: Message) -> None:
         """A whole message, of which nothing is to be learned."""
@@ -211,23 +234,32 @@ class Layout:
         elif not isinstance(part, Coded):
             raise ValueError(f"a {type(part).__name__} is to be coded first")
         elif part.kind == "sound":
-            self.sound(slots, part.codes, words=part.words, learned=learned)
+            self.sound(slots, part, learned=learned)
         elif part.kind == "picture":
             self._mark(slots, "<picture>", learned)
-            self._grid(slots, part.codes, learned)
+            self._grid(slots, part.codes, learned, part.sensed)
             slots.tick += max(part.codes.shape)
             self._mark(slots, "</picture>", learned)
         else:
-            self._film(slots, part.codes, learned)
+            self._film(slots, part, learned)
 
-    def sound(
-        self, slots: Slots, codes: np.ndarray, *, words: Words = (), learned: int
-    ) -> None:
-        """Frames [T, K] between their marks, and the words that are said in them."""
+    def sound(self, slots: Slots, part: Coded, *, learned: int) -> None:
+        """Frames between their marks, and the words that are said in them."""
         self._mark(slots, "<sound>", learned if learned == ALL else 0)
-        for number, main in enumerate(self._monologue(len(codes), words)):
-            self.frame(slots, codes, number, main=main, learned=learned)
-        self.end_sound(slots, codes, learned=learned)
+        if part.sensed is not None:
+            for row in part.sensed:
+                self.sense(slots, row, learned=learned)
+            self._mark(slots, "</sound>", learned)
+            return
+        main = self._monologue(len(part.codes), part.words)
+        for number, i in enumerate(main):
+            self.frame(slots, part.codes, number, main=i, learned=learned)
+        self.end_sound(slots, part.codes, learned=learned)
+
+    def sense(self, slots: Slots, row: np.ndarray, *, learned: int) -> None:
+        """A frame that is heard as it is: its continuous input [F]."""
+        audio = self.vocabulary.mark("<audio>")
+        slots.add(audio, learned=learned, sensed=row)
 
     def _monologue(self, count: int, words: Words) -> list[int]:
         """The main stream beside so many frames."""
@@ -261,22 +293,33 @@ class Layout:
         row = self.delayed_row(codes, len(codes))
         slots.add(end, learned=learned, audio=row)
 
-    def _film(self, slots: Slots, frames: np.ndarray, learned: int) -> None:
+    def _film(self, slots: Slots, film: Coded, learned: int) -> None:
         self._mark(slots, "<film>", learned)
         begin = slots.tick
-        for number, codes in enumerate(frames):
+        for number, codes in enumerate(film.codes):
             slots.tick = begin + FILM_TICKS * number
             place = (slots.tick, slots.tick, slots.tick)
             slots.add(self.vocabulary.mark("<frame>"), learned=learned, place=place)
-            self._grid(slots, codes, learned)
-        slots.tick = begin + FILM_TICKS * len(frames)
+            sensed = None if film.sensed is None else film.sensed[number]
+            self._grid(slots, codes, learned, sensed)
+        slots.tick = begin + FILM_TICKS * len(film.codes)
         self._mark(slots, "</film>", learned)
 
-    def _grid(self, slots: Slots, codes: np.ndarray, learned: int) -> None:
+    def _grid(
+        self,
+        slots: Slots,
+        codes: np.ndarray,
+        learned: int,
+        sensed: np.ndarray | None,
+    ) -> None:
         tick, first = slots.tick, self.vocabulary.first_picture
         for (row, column), code in np.ndenumerate(codes):
             place = (tick, tick + row, tick + column)
-            slots.add(first + int(code), learned=learned, place=place)
+            if sensed is None:
+                slots.add(first + int(code), learned=learned, place=place)
+            else:
+                square = sensed[row, column]
+                slots.add(first, learned=learned, place=place, sensed=square)
 
     def _mark(self, slots: Slots, name: str, learned: int) -> None:
         slots.add(self.vocabulary.mark(name), learned=learned)

@@ -26,7 +26,7 @@ class Text:
 
 
 class OfArrays:
-    """Equal when all that it holds is, arrays included; shown by its array's shape."""
+    """Equal when all that it holds is, arrays included; shown by its first's shape."""
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -35,7 +35,7 @@ class OfArrays:
         return all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
     def __str__(self) -> str:
-        (array,) = (v for v in vars(self).values() if isinstance(v, np.ndarray))
+        array = next(v for v in vars(self).values() if isinstance(v, np.ndarray))
         return f"[{kind_of(self)} {array.shape}]"
 
 
@@ -64,11 +64,14 @@ class Coded(OfArrays):
     """kind 'sound': codes int [T, K]; 'picture': [h, w]; 'film': [F, h, w].
 
     words: of a sound, where each begins, in frames.
+    sensed: uint8 [..., F] beside the codes, where a network takes in not these but
+      what they were made of; see `t2t.layers.senses`.
     """
 
     kind: str
     codes: np.ndarray
     words: Words = ()
+    sensed: np.ndarray | None = None
 
 
 Part = Any  # one of the above

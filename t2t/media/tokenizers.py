@@ -21,6 +21,7 @@ import numpy as np
 
 from t2t import registry
 from t2t.features import Feature
+from t2t.media.messages import RATE
 from t2t.text import files
 
 DESCRIPTION = "description"  # the entry that is no array of weights
@@ -192,7 +193,7 @@ class SoundTokenizer(Tokenizer):
     @property
     def frame(self) -> int:
         """Samples of a frame."""
-        return self.model.frame
+        return round(RATE / self.arguments.get("frame_rate", 25.0))
 
     def encode(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes of each sound; the last frame is filled up with silence."""

@@ -24,20 +24,26 @@ OPTIONS = ChatOptions(
 )
 
 
-@HEADS
-def test_slot_by_slot_is_as_a_whole(head: str) -> None:
-    problem = toy_omni.toy_problem(head)
+@pytest.mark.parametrize(
+    ("head", "continuous"),
+    [("delay", False), ("delay", True), ("parallel", False), ("depth", False)],
+)
+def test_slot_by_slot_is_as_a_whole(head: str, continuous: bool) -> None:
+    problem = toy_omni.toy_problem(head, continuous=continuous)
     model = toy_omni.toy_model(problem, head)
     count = 14
     batch = kit.batch(problem.offered(), rows=2, length=count)
     batch["targets_segments"][:] = 1
+    sensed = batch.setdefault("sensed", np.zeros((2, count, 0), np.uint8))
+    sensed[..., :1] %= 3  # nothing, heard or seen
     logits, inner = model(batch)
     caches, present, found = model.empty_caches(2, count), np.ones((2, count), bool), []
     for start, end in ((0, 6), *((t, t + 1) for t in range(6, count))):
         part = slice(start, end)
         hidden, caches = model.advance(
             batch["targets"][:, part], batch["audio"][:, part],
-            batch["places"][:, part], caches, slot=start, present=present,
+            batch["places"][:, part], sensed[:, part], caches, slot=start,
+            present=present,
         )  # fmt: skip
         found.append(kit.array(hidden))
     whole = np.concatenate(found, axis=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -98,8 +101,8 @@ def test_whether_a_sound_goes_on_is_told_without_what_follows(
     """Up to any frame, the slots of a sound are those of a longer one."""
     layout, codes = Layout(vocabulary, delays=delays), _sound(6).codes
     short, long = Slots(4), Slots(4)
-    layout.sound(short, codes[:4], learned=ALL)
-    layout.sound(long, codes, learned=ALL)
+    layout.sound(short, Coded("sound", codes[:4]), learned=ALL)
+    layout.sound(long, Coded("sound", codes), learned=ALL)
     ends = short.main.index(vocabulary.mark("</sound>"))
     assert ends == 5 and long.main[:ends] == short.main[:ends]
     np.testing.assert_array_equal(long.audio[:ends], short.audio[:ends])
@@ -113,7 +116,7 @@ def test_words_stand_a_little_before_they_sound(vocabulary: OmniVocabulary) -> N
     one, two, late = map(vocabulary.encode, ("seven", "nine", "eight"))
     slots = Slots(4)
     words = ((0, "seven"), (1 + LEAD + len(one), "nine"), (12, "eight"))
-    layout.sound(slots, codes, words=words, learned=ALL)
+    layout.sound(slots, Coded("sound", codes, words), learned=ALL)
     audio = vocabulary.mark("<audio>")
     between = [audio] * (10 - 1 - len(one) - len(two))
     said = [*one, audio, *two, *between, *late]
@@ -206,3 +209,36 @@ def test_slots_without_a_place_take_the_next_tick() -> None:
     slots.add(6, learned=False, place=(9, 8, 7))
     slots.add(7, learned=False)
     assert slots.arrays()["places"].tolist() == [[3] * 3, [9, 8, 7], [4] * 3]
+
+
+def test_continuous_input_stands_in_place_of_codes(vocabulary: OmniVocabulary) -> None:
+    """Slot for slot where the codes would be, but for those that are late."""
+    layout = Layout(vocabulary, delays=(0, 1, 1, 1), senses=3)
+    coded = Layout(vocabulary, delays=(0, 1, 1, 1))
+    messages = _messages()
+    shapes = {"sound": lambda c: c.shape[:1], "picture": np.shape, "film": np.shape}
+    rng = np.random.default_rng(2)
+
+    def sensed(part: Any) -> Any:
+        if isinstance(part, Text):
+            return part
+        rows = rng.integers(1, 255, size=(*shapes[part.kind](part.codes), 3))
+        return dataclasses.replace(part, sensed=rows.astype(np.uint8))
+
+    asked = dataclasses.replace(
+        messages[1], parts=tuple(map(sensed, messages[1].parts))
+    )
+    found = layout.example([messages[0], asked, messages[2]])
+    usual = coded.example(messages)
+    for name in ("places", "learned"):
+        np.testing.assert_array_equal(found[name], usual[name])
+    here = found["sensed"].any(axis=-1)
+    rows = [p.sensed.reshape(-1, 3) for p in asked.parts if isinstance(p, Coded)]
+    np.testing.assert_array_equal(found["sensed"][here], np.concatenate(rows))
+    assert not found["audio"][here].any()
+    # Which code it would be is not told: of pictures all have the first one's id.
+    first = vocabulary.first_picture
+    assert set(found["targets"][here]) == {vocabulary.mark("<audio>"), first}
+    answer = here.nonzero()[0].max() + 2
+    np.testing.assert_array_equal(found["audio"][answer:], usual["audio"][answer:])
+    np.testing.assert_array_equal(found["targets"][answer:], usual["targets"][answer:])

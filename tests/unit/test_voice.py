@@ -26,7 +26,11 @@ OPTIONS = ChatOptions(
 )
 
 
-@pytest.fixture(scope="module", params=["delay", "parallel"])
+@pytest.fixture(
+    scope="module",
+    params=[("delay", False), ("parallel", True)],
+    ids=["delay", "continuous"],
+)
 def chat(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Chat:
@@ -39,9 +43,10 @@ def chat(
     codec({"audio": np.zeros((1, 4 * FRAME), np.int16)})
     folder: Path = tmp_path_factory.mktemp("tokenizers")
     (folder / "speech_codec.npz").write_bytes(tokenizers.freeze(codec, features))
-    problem = toy_problem(request.param)
+    head, continuous = request.param
+    problem = toy_problem(head, continuous=continuous)
     problem.sounds.load(folder)
-    return Chat(problem, toy_model(problem, request.param))
+    return Chat(problem, toy_model(problem, head))
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_what_is_heard_and_said_is_as_in_one_piece(
     speech = _speech(7)
     _say(session, speech)
     text, samples = _joined(list(session.respond()))
-    asked = Message("user", (Coded("sound", chat.problem.sounds.encode([speech])[0]),))
+    ((asked,),) = chat.problem.code([[Message("user", (Sound(speech),))]])
     answer = Message("assistant", (), voice="tenor", wants=("text", "audio"))
     (parts,) = chat.answers([[asked]], [answer], OPTIONS)
     prompt = chat.layout.prompt([asked], answer)
