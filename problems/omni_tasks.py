@@ -20,7 +20,7 @@ import numpy as np
 from t2t import registry
 from t2t.features import Feature, Vocabulary, text
 from t2t.layers import senses
-from t2t.media.layout import Layout, OmniVocabulary
+from t2t.media.layout import HUSH, Layout, OmniVocabulary
 from t2t.media.messages import RATE, Coded, Film, Message, Picture, Sound, Text
 from t2t.media.speech import SpeechError, Utterance, synthesise
 from t2t.media.tokenizers import PictureTokenizer, SoundTokenizer
@@ -29,6 +29,7 @@ from t2t.problems.omni.texts import Texts
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
 
 HEARD = (Sound, Utterance)
+AUDIBLE = 0.002  # of full scale: -54 dB
 AT_ONCE = 200  # conversations whose speech a process synthesises
 
 
@@ -55,7 +56,7 @@ class OmniTasks(Problem):
         "learned": "slots",
     }
     SPLITS = {TRAIN: 8, DEV: 1, TEST: 1}
-    VERSION = 3
+    VERSION = 4
     CONTINUOUS = False  # whether what users say and show goes in without codes
     TASKS = tasks.TASKS
     SUGGESTED = ("omni_tiny", "omni")
@@ -69,7 +70,7 @@ class OmniTasks(Problem):
         *,
         conversations: int = 80_000,
         audio_head: str = "delay",
-        vocabulary_size: int = 512,
+        vocabulary_size: int = 1024,
         nothing: float = 0.1,
     ) -> None:
         self.conversations, self.audio_head = conversations, audio_head
@@ -273,6 +274,8 @@ class OmniTasks(Problem):
             sound = part if isinstance(part, Sound) else next(said)
             if role == "user" and isinstance(part, Utterance):
                 sound = _in_silence(sound, zlib.crc32(repr(part).encode()))
+            elif role == "user":
+                sound = _hushed(sound, HUSH * self._sounds.frame)
             found.append(sound)
         return found
 
@@ -346,12 +349,20 @@ def _parts(conversations: Iterable[Sequence[Message]]) -> Iterator[Any]:
 
 
 def _in_silence(sound: Sound, seed: int) -> Sound:
-    """With up to 160 ms before and 400 ms after, as a microphone hears a turn.
+    """With up to 160 ms before and 240 to 500 ms after, as a microphone hears it."""
+    before, after = np.random.default_rng(seed).uniform([0.0, 0.24], [0.16, 0.5])
+    early, loud = int(before * RATE), np.flatnonzero(np.abs(sound.samples) > AUDIBLE)
+    end = int(loud[-1]) + 1 if loud.size else 0
+    words = [(at + early, word) for at, word in sound.words if at < end]
+    samples = np.pad(sound.samples[:end], (early, int(after * RATE)))
+    return Sound(samples, (*words, (end + early, "")))
 
-    Its words are not told: of what is heard nobody knows where they begin.
-    """
-    before, after = np.random.default_rng(seed).uniform(0.0, [0.16, 0.4])
-    return Sound(np.pad(sound.samples, (int(before * RATE), int(after * RATE))))
+
+def _hushed(sound: Sound, quiet: int) -> Sound:
+    """With that many quiet samples at its end, in which its last word is written."""
+    if np.abs(sound.samples[-quiet:]).max(initial=0.0) <= AUDIBLE:
+        return sound
+    return Sound(np.pad(sound.samples, (0, quiet)), sound.words)
 
 
 def _blanked(message: Message) -> Message:

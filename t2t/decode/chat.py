@@ -17,7 +17,7 @@ import numpy as np
 from t2t import registry
 from t2t.decode.codec import Codec
 from t2t.decode.decoder import DecodeError, load_model
-from t2t.decode.engine import Cache, ChatOptions, Engine, Line
+from t2t.decode.engine import Cache, ChatOptions, Engine, Line, Listening
 from t2t.decode.grammar import Limits
 from t2t.media.layout import Slots
 from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound, Text
@@ -203,13 +203,18 @@ class Group:
             raise DecodeError(
                 f"a conversation has {longest} slots; at most {LENGTHS[-1]} can be read"
             )
-        # At least room for usual limits: lower ones shall not compile anew.
+        # At least room for usual limits: lower ones shall not compile anew. What is
+        # heard is read slot by slot, after what stands before it in any row.
         limits, usual = options.limits, Limits()
-        total = LENGTHS[-1] + max(limits.pieces, usual.pieces)
+        listens = any(True in prompt.heard for prompt in prompts)
+        total = LENGTHS[-1] * (1 + listens) + max(limits.pieces, usual.pieces)
         total += max(limits.frames, usual.frames) + self.grammar.codes
         rows = 2 * self.rows if any(blind) else self.rows
         self.cache = Cache(engine, rows=rows, total=total + 8)  # and the marks
-        self._push(prompts, blind, size)
+        if listens:
+            self._listen([*prompts, *[None] * (self.rows - len(prompts)), *blind])
+        else:
+            self._push(prompts, blind, size)
 
     def finish(self) -> None:
         """Writes all answers to their ends."""
@@ -221,14 +226,71 @@ class Group:
         written = [line.slots for line in self.lines]
         self._push(written, [line.shadow for line in self.lines], 1)
 
+    def _listen(self, prompts: Sequence[Slots | None]) -> None:
+        """Reads prompts up to their first sound, and then slot by slot: beside a sound
+        stands what the network has heard of it."""
+        rows = [one and Reading(one) for one in prompts[: self.cache.rows]]
+        real = [row for row in rows if row is not None]
+        longest = max(row.begin for row in real)
+        size = next(n for n in LENGTHS if n >= longest)
+        self.cache.push([row and row.before for row in rows], size)
+        listening = Listening(self.grammar)
+        for left in range(max(row.rest for row in real), 1, -1):
+            writes = [row and row.writes(left) for row in rows]
+            lines = [listening if one else None for one in writes]
+            ids, _, _ = self.cache.push(
+                [row and row.slot(left) for row in rows], 1, lines
+            )
+            for row, i in zip(rows, ids, strict=True):
+                if row and row.writes(left):
+                    row.write(left, int(i))
+        self._push_rows([row and row.slot(1) for row in rows], 1)
+
     def _push(
         self, slots: Sequence[Slots], blind: Sequence[Slots | None], size: int
     ) -> None:
         """The last slots of each row, and of each shadow."""
-        lines = [None if line.done else line for line in self.lines]
         rows: list[Slots | None] = [*slots, *[None] * (self.rows - len(slots)), *blind]
         arrays = [one and one.arrays(max(0, len(one.main) - size)) for one in rows]
-        ids, codes, _ = self.cache.push(arrays[: self.cache.rows], size, lines)
+        self._push_rows(arrays[: self.cache.rows], size)
+
+    def _push_rows(
+        self, arrays: Sequence[dict[str, np.ndarray] | None], size: int
+    ) -> None:
+        """Slots of each row; what comes next in each answer is taken."""
+        lines = [None if line.done else line for line in self.lines]
+        ids, codes, _ = self.cache.push(arrays, size, lines)
         for row, line in enumerate(lines):
             if line is not None:
                 line.take(int(ids[row]), codes[row])
+
+
+class Reading:
+    """A prompt as it is read: up to its first sound at once, then slot by slot.
+
+    `left` counts slots from the end, the last of which is 1 and draws the answer.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots, self.count = slots, len(slots.main)
+        sounds = True in slots.heard
+        self.begin = slots.heard.index(True) - 1 if sounds else self.count - 1
+        self.rest = self.count - self.begin
+
+    @property
+    def before(self) -> dict[str, np.ndarray]:
+        return self.slots.arrays(0, self.begin)
+
+    def slot(self, left: int) -> dict[str, np.ndarray] | None:
+        """None while its turn has not come."""
+        if left > self.rest:
+            return None
+        at = self.count - left
+        return self.slots.arrays(at, at + 1)
+
+    def writes(self, left: int) -> bool:
+        """Whether the main stream after this slot is the network's to write."""
+        return left <= self.rest and self.slots.heard[self.count - left + 1]
+
+    def write(self, left: int, i: int) -> None:
+        self.slots.main[self.count - left + 1] = i

@@ -48,7 +48,7 @@ class Codec:
 
 
 class Hearing:
-    """A sound as it is heard: its frames so far, in the form that the network takes.
+    """A sound as it is heard, frame by frame, and what is written down beside it.
 
     Args:
       layout: says whether input is continuous.
@@ -57,7 +57,8 @@ class Hearing:
     def __init__(self, codec: Codec, layout: Layout) -> None:
         self.codec, self.layout = codec, layout
         self.codes: list[np.ndarray] = []
-        self.sensed: list[np.ndarray] = []
+        self.sensed: list[np.ndarray] | None = [] if layout.senses else None
+        self.main = [layout.vocabulary.mark("<audio>")]  # of a frame more than heard
         self._past = codec.begin_hearing
         self._before = np.zeros(senses.BEFORE, np.float32)
 
@@ -68,24 +69,21 @@ class Hearing:
         """One more frame of samples."""
         codes, self._past = self.codec.hear(frame, self._past)
         self.codes.append(codes)
-        if size := self.layout.senses:
+        if self.sensed is not None:
             before, self._before = self._before, frame[-senses.BEFORE :]
+            size = self.layout.senses
             row = senses.listen(frame, len(frame), size=size, before=before)
             self.sensed.append(row[0])
 
     def add(self, slots: Slots, number: int) -> None:
         """A frame as the next slot."""
-        if self.layout.senses:
-            self.layout.sense(slots, self.sensed[number], learned=0)
-        else:
-            self.layout.frame(slots, self.codes, number, learned=0)
+        self.layout.frame(slots, self, number, main=self.main[number], learned=0)
 
     def end(self, slots: Slots) -> None:
         """The mark of the end."""
-        codes = [] if self.layout.senses else self.codes
-        self.layout.end_sound(slots, codes, learned=0)
+        self.layout.end_sound(slots, self, learned=0)
 
     @property
     def coded(self) -> Coded:
-        sensed = np.array(self.sensed) if self.layout.senses else None
+        sensed = None if self.sensed is None else np.array(self.sensed)
         return Coded("sound", np.array(self.codes), sensed=sensed)

@@ -89,6 +89,7 @@ class Engine:
     def __init__(self, problem: Any, model: Any) -> None:
         self.problem, self.model = problem, model
         self.layout = problem.layout
+        self._listening = self.grammar(Limits()).listening
         self._step = tf.function(self._sample, jit_compile=True, autograph=False)
 
     def grammar(self, limits: Limits) -> Grammar:
@@ -123,8 +124,9 @@ class Engine:
         hidden, caches = self.model.advance(*slots, caches, slot=slot, present=present)
         last = hidden[:, -1]
         logits = self.model.write(last)
-        end, frame = (self.layout.vocabulary.mark(m) for m in ("</sound>", "<audio>"))
-        ends = tf.sigmoid(logits[:, end] - logits[:, frame])
+        end = self.layout.vocabulary.mark("</sound>")
+        goes_on = tf.where(self._listening, logits, MASKED)
+        ends = tf.sigmoid(logits[:, end] - tf.reduce_logsumexp(goes_on, axis=-1))
         blind = tf.gather(logits, draw.shadows)
         logits = blind + draw.guidance[:, None] * (logits - blind)
         logits = tf.where(draw.allowed, logits + draw.main_bias, MASKED)
@@ -161,7 +163,7 @@ class Cache:
         self,
         arrays: Sequence[dict[str, np.ndarray] | None],
         size: int,
-        lines: Sequence[Line | None] = (),
+        lines: Sequence[Line | Listening | None] = (),
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Slots of each row, as `Slots.arrays` gives them, filled up on the left.
 
@@ -199,7 +201,7 @@ class Cache:
         self._present[:, used:] = False
         self.used = used
 
-    def _draw(self, lines: Sequence[Line | None]) -> Draw:
+    def _draw(self, lines: Sequence[Line | Listening | None]) -> Draw:
         model, rows = self.engine.model, self.rows
         ids = self.engine.layout.vocabulary.size
         draw = Draw(
@@ -215,12 +217,29 @@ class Cache:
             if line is not None:
                 draw.allowed[row], draw.seeds[row] = line.allowed, line.seed()
                 draw.temperatures[row] = line.temperatures
-                if line.shadow:
+                if isinstance(line, Line) and line.shadow:
                     draw.guidance[row] = line.guidance
                     draw.shadows[row] = row + rows // 2
                 if line.biases:
                     draw.main_bias[row], draw.audio_bias[row] = line.biases
         return draw
+
+
+class Listening:
+    """What is written down beside a sound that is heard: the likeliest, piece or none.
+
+    As much of a `Line` as a push needs.
+    """
+
+    temperatures = (0.0, 0.0)
+    shadow: None = None
+    biases: None = None
+
+    def __init__(self, grammar: Grammar) -> None:
+        self.allowed = grammar.listening
+
+    def seed(self) -> int:
+        return 0
 
 
 class Line:

@@ -58,6 +58,11 @@ class Grammar:
                 else:
                     row[self.ids[name]] = True
 
+    @property
+    def listening(self) -> np.ndarray:
+        """bool [V]: ids that may stand beside a frame that is heard."""
+        return self.allowed[STATES.index("frame, text")]
+
     def begin(self, modalities: tuple[str, ...]) -> Answer:
         return Answer(self, modalities)
 

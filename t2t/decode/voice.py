@@ -17,10 +17,11 @@ import numpy as np
 
 from t2t.decode.codec import Codec, Hearing
 from t2t.decode.decoder import DecodeError
-from t2t.decode.engine import Cache, ChatOptions, Engine, Line
+from t2t.decode.engine import Cache, ChatOptions, Engine, Line, Listening
 from t2t.decode.mitigations import BLOCKED, FILTERED, Blocked, Mitigations, Screen
 from t2t.decode.turns import STARTED, STOPPED, TurnDetector, TurnOptions
 from t2t.features import EOS
+from t2t.media.layout import HUSH
 from t2t.media.messages import RATE, Message, Part
 from t2t.text.sentence_piece import SentencePiece
 
@@ -49,12 +50,14 @@ class Conversation:
         self.cache = Cache(engine, rows=1, total=SLOTS)
         self._pushed = 0
 
-    def push(self, line: Line | None = None) -> tuple[int, np.ndarray, float]:
+    def push(
+        self, line: Line | Listening | None = None
+    ) -> tuple[int, np.ndarray, float]:
         """All slots that are new through the step.
 
         Returns:
-          (id and codes [K] that come next, where a line is being written; the chance
-          that a sound ends).
+          (id and codes [K] that come next, where anything is being written; the
+          chance that a sound ends).
 
         Raises:
           DecodeError: when the session is full.
@@ -85,7 +88,9 @@ class Conversation:
         self.cache.cut(used)
         self.slots.cut(self._pushed)
 
-    def _push(self, count: int, line: Line | None) -> tuple[int, np.ndarray, float]:
+    def _push(
+        self, count: int, line: Line | Listening | None
+    ) -> tuple[int, np.ndarray, float]:
         size = next(n for n in AT_ONCE if n >= count)
         if size > self.room:
             raise DecodeError(
@@ -142,6 +147,7 @@ class VoiceSession:
         # What was asked since the last answer, and where that began.
         self._asked: list[Part] = []
         self._exchange = self.conversation.mark()
+        self._listening = Listening(engine.grammar(self.options.limits))
         self._answers = 0
         self._frames: list[tuple[int, int]] = []  # marks before each, of the answer
 
@@ -181,6 +187,9 @@ class VoiceSession:
         if len(self._begun):
             short = self.codec.frame - len(self._begun)
             self._hear(np.pad(self._begun, (0, short)))
+        # The last word is written down in the quiet after it.
+        for _ in range(HUSH - self.detector.quiet):
+            self._hear(np.zeros(self.codec.frame, np.float32))
         self._end_turn()
 
     def clear(self) -> None:
@@ -351,7 +360,9 @@ class VoiceSession:
         assert self._heard is not None
         self._heard.hear(frame)
         self._heard.add(self.conversation.slots, len(self._heard) - 1)
-        return self.conversation.push()[2]
+        i, _, ends = self.conversation.push(self._listening)
+        self._heard.main.append(i)
+        return ends
 
     def _end_turn(self) -> None:
         """The end of the sound; it is pushed with the opening of the answer."""

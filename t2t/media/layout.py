@@ -11,7 +11,9 @@ beside the mark of the end: whether a sound goes on is told without it.
 
 While it speaks, the main stream says each word again a little before it sounds (the
 inner monologue of Moshi, arXiv:2410.00037), and AUDIO otherwise: which word is due need
-not be found by counting frames.
+not be found by counting frames. While a user speaks, it writes each word down a little
+after it was heard (delayed streams, arXiv:2509.08753): at the end of a turn what was
+said stands there already, at no cost of time.
 
 Every slot has a place on three axes, time, row and column. A tick of time is 40 ms: an
 audio frame takes one, a film frame five; text moves on all three axes at once (as in
@@ -43,8 +45,10 @@ MARKS = (
 ASKS = {"text": "<write>", "audio": "<speak>", "image": "<draw>"}
 FILM_TICKS = 5  # of 40 ms between frames
 LEAD = 2  # frames that a word is written before it sounds
-# What is learned of a slot: all of it, or only whether a sound goes on or ends there.
-ALL, WHETHER = 1, 2
+LAG = 2  # frames that a word is written down after it was heard
+HUSH = 6  # quiet frames after speech in which its last word is written down
+# What is learned of a slot: all of it, or its main stream alone.
+ALL, MAIN = 1, 2
 
 
 class Book(Protocol):
@@ -54,6 +58,16 @@ class Book(Protocol):
     def book_size(self) -> int:
         """Number of codes."""
         ...
+
+
+class Frames(Protocol):
+    """A sound, or as much of one as there is: codes [T, K], or bytes [T, F]."""
+
+    @property
+    def codes(self) -> Sequence[np.ndarray] | np.ndarray: ...
+
+    @property
+    def sensed(self) -> Sequence[np.ndarray] | np.ndarray | None: ...
 
 
 class OmniVocabulary(SentencePiece):
@@ -105,6 +119,7 @@ class Slots:
     """Arrays under construction; `tick` is the time of the next slot.
 
     books: K of audio. senses: F bytes of continuous input, 0 where there is none.
+    heard: of each slot, whether its main stream is the network's to write down.
     """
 
     books: int
@@ -114,6 +129,7 @@ class Slots:
     places: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
     learned: list[int] = dataclasses.field(default_factory=list)
     sensed: list[np.ndarray] = dataclasses.field(default_factory=list)
+    heard: list[bool] = dataclasses.field(default_factory=list)
     tick: int = 0
 
     def add(
@@ -124,12 +140,14 @@ class Slots:
         audio: np.ndarray | None = None,
         place: tuple[int, int, int] | None = None,
         sensed: np.ndarray | None = None,
+        heard: bool = False,
     ) -> None:
         """Appends a slot, at the next tick unless it has a place of its own."""
         self.main.append(main)
         self.audio.append(np.zeros(self.books, np.int32) if audio is None else audio)
         self.places.append(place or (self.tick, self.tick, self.tick))
         self.learned.append(learned)
+        self.heard.append(heard)
         self.sensed.append(
             np.zeros(self.senses, np.uint8) if sensed is None else sensed
         )
@@ -138,8 +156,9 @@ class Slots:
 
     def cut(self, count: int) -> None:
         """Forgets all but the first `count`; what follows stands after the last."""
-        everything = (self.main, self.audio, self.places, self.learned, self.sensed)
-        for values in everything:
+        for values in (
+            self.main, self.audio, self.places, self.learned, self.sensed, self.heard,
+        ):  # fmt: skip
             del values[count:]
         self.tick = self.places[-1][0] + 1 if self.places else 0
 
@@ -179,8 +198,8 @@ class Layout:
     # -- to slots ----------------------------------------------------------------------
 
     def example(self, messages: Sequence[Message]) -> dict[str, np.ndarray]:
-        """A whole conversation; what the assistant gives is to be learned, and where
-        a user's speech ends.
+        """A whole conversation; what the assistant gives is to be learned, and what
+        is written down beside a user's speech.
 
         Raises:
           ValueError: for a part that is not coded.
@@ -190,8 +209,9 @@ class Layout:
             self.open(slots, message)
             own = message.role == "assistant"
             for part in message.parts:
-                heard = message.role == "user" and kind_of(part) == "sound"
-                self._part(slots, part, ALL if own else WHETHER if heard else 0)
+                heard = not own and kind_of(part) == "sound"
+                learned = ALL if own else MAIN if heard else 0
+                self._part(slots, part, learned, own=own)
             if own:
                 slots.add(EOS, learned=ALL)
         return slots.arrays()
@@ -209,10 +229,11 @@ class Layout:
         return Slots(self.books, self.senses, tick=tick)
 
     def add(self, slots: Slots, message: Message) -> None:
-        """A whole message, of which nothing is to be learned."""
+        """A whole message, of which nothing is to be learned; what is said in it by a
+        user is the network's to write down."""
         self.open(slots, message)
         for part in message.parts:
-            self._part(slots, part, 0)
+            self._part(slots, part, 0, own=message.role == "assistant")
         if message.role == "assistant":
             slots.add(EOS, learned=0)
 
@@ -227,14 +248,14 @@ class Layout:
                 voice = message.voice or VOICES[0]
                 slots.add(mark(f"<voice:{voice}>"), learned=0)
 
-    def _part(self, slots: Slots, part: Part, learned: int) -> None:
+    def _part(self, slots: Slots, part: Part, learned: int, *, own: bool) -> None:
         if isinstance(part, Text):
             for piece in self.vocabulary.encode(part.text):
                 slots.add(piece, learned=learned)
         elif not isinstance(part, Coded):
             raise ValueError(f"a {type(part).__name__} is to be coded first")
         elif part.kind == "sound":
-            self.sound(slots, part, learned=learned)
+            self.sound(slots, part, learned=learned, own=own)
         elif part.kind == "picture":
             self._mark(slots, "<picture>", learned)
             self._grid(slots, part.codes, learned, part.sensed)
@@ -243,30 +264,40 @@ class Layout:
         else:
             self._film(slots, part, learned)
 
-    def sound(self, slots: Slots, part: Coded, *, learned: int) -> None:
-        """Frames between their marks, and the words that are said in them."""
+    def sound(self, slots: Slots, part: Coded, *, learned: int, own: bool) -> None:
+        """Frames between their marks, and the words that are said in them.
+
+        own: whether the assistant says them. Beside what others say they stand where
+        they are learned, and are the network's to write down elsewhere.
+        """
         self._mark(slots, "<sound>", learned if learned == ALL else 0)
-        if part.sensed is not None:
-            for row in part.sensed:
-                self.sense(slots, row, learned=learned)
-            self._mark(slots, "</sound>", learned)
-            return
-        main = self._monologue(len(part.codes), part.words)
+        count = len(part.codes)
+        if own:
+            main = self._said(count, part.words)
+        else:
+            main = self._written_down(count, part.words if learned else ())
         for number, i in enumerate(main):
-            self.frame(slots, part.codes, number, main=i, learned=learned)
-        self.end_sound(slots, part.codes, learned=learned)
+            self.frame(slots, part, number, main=i, learned=learned)
+            slots.heard[-1] = not own and not learned and number > 0
+        self.end_sound(slots, part, learned=learned)
 
-    def sense(self, slots: Slots, row: np.ndarray, *, learned: int) -> None:
-        """A frame that is heard as it is: its continuous input [F]."""
-        audio = self.vocabulary.mark("<audio>")
-        slots.add(audio, learned=learned, sensed=row)
+    def _said(self, count: int, words: Words) -> list[int]:
+        """The main stream beside so many frames that are spoken."""
+        due = [(frame - LEAD, word) for frame, word in words]
+        return self._beside(count, due)
 
-    def _monologue(self, count: int, words: Words) -> list[int]:
-        """The main stream beside so many frames."""
+    def _written_down(self, count: int, words: Words) -> list[int]:
+        """The same beside frames that are heard: each word where it has ended."""
+        ends = [frame for frame, _ in words[1:]] + [count]
+        due = [(end + LAG, word) for end, (_, word) in zip(ends, words, strict=False)]
+        return self._beside(count, due)
+
+    def _beside(self, count: int, due: Sequence[tuple[int, str]]) -> list[int]:
+        """Words at or after their frames, piece after piece, AUDIO elsewhere."""
         ids, free = [self.vocabulary.mark("<audio>")] * count, 0
-        for frame, word in words:
-            for piece in self.vocabulary.encode(word):
-                free = max(free, frame - LEAD)
+        for frame, word in due:
+            for piece in self.vocabulary.encode(word) if word else ():
+                free = max(free, frame)
                 ids[free : free + 1] = [piece][: count - free]
                 free += 1
         return ids
@@ -274,24 +305,25 @@ class Layout:
     def frame(
         self,
         slots: Slots,
-        codes: Sequence[np.ndarray] | np.ndarray,
+        part: Frames,
         number: int,
         *,
         main: int | None = None,
         learned: int,
     ) -> None:
-        """The slot in which a frame begins, of those [K] that there are so far."""
+        """The slot in which a frame begins, of those that there are so far."""
         main = self.vocabulary.mark("<audio>") if main is None else main
-        row = self.delayed_row(codes, number)
-        slots.add(main, learned=learned, audio=row)
+        if part.sensed is None:
+            row = self.delayed_row(part.codes, number)
+            slots.add(main, learned=learned, audio=row)
+        else:
+            slots.add(main, learned=learned, sensed=part.sensed[number])
 
-    def end_sound(
-        self, slots: Slots, codes: Sequence[np.ndarray] | np.ndarray, *, learned: int
-    ) -> None:
+    def end_sound(self, slots: Slots, part: Frames, *, learned: int) -> None:
         """The mark of the end, and what the last frame leaves."""
         end = self.vocabulary.mark("</sound>")
-        row = self.delayed_row(codes, len(codes))
-        slots.add(end, learned=learned, audio=row)
+        codes = part.codes if part.sensed is None else ()
+        slots.add(end, learned=learned, audio=self.delayed_row(codes, len(codes)))
 
     def _film(self, slots: Slots, film: Coded, learned: int) -> None:
         self._mark(slots, "<film>", learned)

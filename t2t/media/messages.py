@@ -41,7 +41,7 @@ class OfArrays:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sound(OfArrays):
-    """words: where each begins, in samples."""
+    """words: where each begins, in samples; a last '' where speech ends."""
 
     samples: np.ndarray
     words: Words = ()
@@ -63,7 +63,7 @@ class Film(OfArrays):
 class Coded(OfArrays):
     """kind 'sound': codes int [T, K]; 'picture': [h, w]; 'film': [F, h, w].
 
-    words: of a sound, where each begins, in frames.
+    words: of a sound, where each begins, in frames; a last '' where speech ends.
     sensed: uint8 [..., F] beside the codes, where a network takes in not these but
       what they were made of; see `t2t.layers.senses`.
     """

@@ -62,7 +62,8 @@ def trained(
 def entropies(problem: Any, data: Path) -> tuple[float, float]:
     """Nats a piece of the main stream, and a code of the audio streams."""
     problem.load_vocabularies(data)
-    rows = list(Shards(data, "omni_tasks", split="train", features=problem.features))
+    shards = Shards(data, "omni_tasks", split="train", features=problem.features)
+    rows = [shards[i] for i in range(len(shards))]
     told = [row["learned"] > 0 for row in rows]
     pieces, codes = (
         np.concatenate([row[name][t] for row, t in zip(rows, told, strict=True)])

@@ -12,9 +12,10 @@ from t2t.decode.grammar import STATES, Grammar, Limits
 from t2t.features import EOS
 from t2t.media.layout import (
     ALL,
+    LAG,
     LEAD,
+    MAIN,
     MARKS,
-    WHETHER,
     Layout,
     OmniVocabulary,
     Slots,
@@ -72,7 +73,7 @@ def test_an_answer_is_read_back(
     np.testing.assert_array_equal(whole["places"][:begin], prompt.places)
     goes_on = [vocabulary.mark(name) for name in ("<audio>", "</sound>")]
     heard = np.isin(whole["targets"][:begin], goes_on)
-    np.testing.assert_array_equal(whole["learned"][:begin], WHETHER * heard)
+    np.testing.assert_array_equal(whole["learned"][:begin], MAIN * heard)
     assert heard.any() and (whole["learned"][begin:] == ALL).all()
     parts = layout.parts(whole["targets"][begin:], whole["audio"][begin:])
     assert [p if isinstance(p, Text) else p.kind for p in parts] == [
@@ -101,8 +102,8 @@ def test_whether_a_sound_goes_on_is_told_without_what_follows(
     """Up to any frame, the slots of a sound are those of a longer one."""
     layout, codes = Layout(vocabulary, delays=delays), _sound(6).codes
     short, long = Slots(4), Slots(4)
-    layout.sound(short, Coded("sound", codes[:4]), learned=ALL)
-    layout.sound(long, Coded("sound", codes), learned=ALL)
+    layout.sound(short, Coded("sound", codes[:4]), learned=ALL, own=True)
+    layout.sound(long, Coded("sound", codes), learned=ALL, own=True)
     ends = short.main.index(vocabulary.mark("</sound>"))
     assert ends == 5 and long.main[:ends] == short.main[:ends]
     np.testing.assert_array_equal(long.audio[:ends], short.audio[:ends])
@@ -116,7 +117,7 @@ def test_words_stand_a_little_before_they_sound(vocabulary: OmniVocabulary) -> N
     one, two, late = map(vocabulary.encode, ("seven", "nine", "eight"))
     slots = Slots(4)
     words = ((0, "seven"), (1 + LEAD + len(one), "nine"), (12, "eight"))
-    layout.sound(slots, Coded("sound", codes, words), learned=ALL)
+    layout.sound(slots, Coded("sound", codes, words), learned=ALL, own=True)
     audio = vocabulary.mark("<audio>")
     between = [audio] * (10 - 1 - len(one) - len(two))
     said = [*one, audio, *two, *between, *late]
@@ -211,19 +212,39 @@ def test_slots_without_a_place_take_the_next_tick() -> None:
     assert slots.arrays()["places"].tolist() == [[3] * 3, [9, 8, 7], [4] * 3]
 
 
+def test_words_are_written_down_after_they_were_heard(
+    vocabulary: OmniVocabulary,
+) -> None:
+    """Where they are learned; of a question asked they are the network's to find."""
+    layout, codes = Layout(vocabulary, delays=(0, 1, 1, 1)), _sound(20).codes
+    words = ((2, "seven"), (6, "nine"), (12, ""))
+    asked = Message("user", (Coded("sound", codes, words),))
+    one, two = map(vocabulary.encode, ("seven", "nine"))
+    audio = vocabulary.mark("<audio>")
+    between = [audio] * (12 - 6 - len(one))
+    said = [audio] * (6 + LAG) + one + between + two
+    expected = [*said, *[audio] * 20][:20]
+    found = layout.example([asked])
+    assert found["targets"][2:22].tolist() == expected
+    assert (found["learned"][2:23] == MAIN).all()
+    prompt = layout.prompt([asked], Message("assistant", (), wants=("text",)))
+    assert prompt.main[2:22] == [audio] * 20
+    assert np.flatnonzero(prompt.heard).tolist() == list(range(3, 22))
+
+
 def test_continuous_input_stands_in_place_of_codes(vocabulary: OmniVocabulary) -> None:
     """Slot for slot where the codes would be, but for those that are late."""
     layout = Layout(vocabulary, delays=(0, 1, 1, 1), senses=3)
     coded = Layout(vocabulary, delays=(0, 1, 1, 1))
     messages = _messages()
-    shapes = {"sound": lambda c: c.shape[:1], "picture": np.shape, "film": np.shape}
     rng = np.random.default_rng(2)
 
     def sensed(part: Any) -> Any:
         if isinstance(part, Text):
             return part
-        rows = rng.integers(1, 255, size=(*shapes[part.kind](part.codes), 3))
-        return dataclasses.replace(part, sensed=rows.astype(np.uint8))
+        shape = part.codes.shape[: 1 if part.kind == "sound" else None]
+        rows = rng.integers(1, 255, size=(*shape, 3), dtype=np.uint8)
+        return dataclasses.replace(part, sensed=rows)
 
     asked = dataclasses.replace(
         messages[1], parts=tuple(map(sensed, messages[1].parts))
@@ -232,13 +253,14 @@ def test_continuous_input_stands_in_place_of_codes(vocabulary: OmniVocabulary) -
     usual = coded.example(messages)
     for name in ("places", "learned"):
         np.testing.assert_array_equal(found[name], usual[name])
-    here = found["sensed"].any(axis=-1)
-    rows = [p.sensed.reshape(-1, 3) for p in asked.parts if isinstance(p, Coded)]
+    here = np.any(found["sensed"], axis=-1)
+    told = [part.sensed for part in asked.parts if isinstance(part, Coded)]
+    rows = [np.reshape(part, (-1, 3)) for part in told if part is not None]
     np.testing.assert_array_equal(found["sensed"][here], np.concatenate(rows))
     assert not found["audio"][here].any()
     # Which code it would be is not told: of pictures all have the first one's id.
     first = vocabulary.first_picture
     assert set(found["targets"][here]) == {vocabulary.mark("<audio>"), first}
-    answer = here.nonzero()[0].max() + 2
+    answer = int(np.flatnonzero(here).max()) + 2
     np.testing.assert_array_equal(found["audio"][answer:], usual["audio"][answer:])
     np.testing.assert_array_equal(found["targets"][answer:], usual["targets"][answer:])

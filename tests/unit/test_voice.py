@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy_omni import toy_model, toy_problem
 
-from t2t.decode.chat import Chat
+from t2t.decode.chat import Chat, Group
 from t2t.decode.decoder import DecodeError
 from t2t.decode.engine import ChatOptions
 from t2t.decode.grammar import Limits
@@ -55,7 +55,9 @@ def session(chat: Chat) -> VoiceSession:
 
 
 def _speech(frames: int, seed: int = 0) -> np.ndarray:
-    return (0.2 * np.random.default_rng(seed).normal(size=frames * FRAME)).astype("f4")
+    """After a frame of silence, by which it is known to be loud."""
+    noise = 0.2 * np.random.default_rng(seed).normal(size=frames * FRAME)
+    return np.where(np.arange(len(noise)) < FRAME, 0.0, noise).astype("f4")
 
 
 def _say(session: VoiceSession, samples: np.ndarray) -> None:
@@ -78,6 +80,8 @@ def test_what_is_heard_and_said_is_as_in_one_piece(
     answer = Message("assistant", (), voice="tenor", wants=("text", "audio"))
     (parts,) = chat.answers([[asked]], [answer], OPTIONS)
     prompt = chat.layout.prompt([asked], answer)
+    Group(chat.engine, [prompt], [answer], OPTIONS, numbers=[0])  # writes down as well
+    assert len(set(prompt.main)) > 8
     slots = session.conversation.slots
     count = len(prompt.main)
     for name, array in slots.arrays(0, count).items():
