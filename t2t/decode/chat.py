@@ -241,7 +241,7 @@ class Group:
             ids, _, _ = self.cache.push(
                 [row and row.slot(left) for row in rows], 1, lines
             )
-            for row, i in zip(rows, ids, strict=True):
+            for row, i in zip(rows, ids, strict=False):
                 if row and row.writes(left):
                     row.write(left, int(i))
         self._push_rows([row and row.slot(1) for row in rows], 1)
