@@ -73,9 +73,13 @@ class Frames(Protocol):
 class OmniVocabulary(SentencePiece):
     """Text pieces first, then marks, then the codes of pictures.
 
+    A word has the same pieces wherever it stands: in a text, beside its sound.
+
     Args:
       pictures: their tokenizer.
     """
+
+    ALIKE = True
 
     def __init__(self, name: str, size: int, *, pictures: Book) -> None:
         super().__init__(name, size)
@@ -296,7 +300,7 @@ class Layout:
         """Words at or after their frames, piece after piece, AUDIO elsewhere."""
         ids, free = [self.vocabulary.mark("<audio>")] * count, 0
         for frame, word in due:
-            for piece in self.vocabulary.encode(word) if word else ():
+            for piece in self.vocabulary.encode(word):
                 free = max(free, frame)
                 ids[free : free + 1] = [piece][: count - free]
                 free += 1

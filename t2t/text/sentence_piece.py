@@ -44,6 +44,7 @@ class SentencePiece:
     """
 
     suffix = ".model"
+    ALIKE = False  # whether a text's first word is a piece like any other word
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class SentencePiece:
             hard_vocab_limit=False,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
-            add_dummy_prefix=False,
+            add_dummy_prefix=self.ALIKE,
             pad_id=PAD,
             pad_piece="<pad>",
             eos_id=EOS,
