@@ -17,7 +17,7 @@ import numpy as np
 from t2t import registry
 from t2t.decode.codec import Codec
 from t2t.decode.decoder import DecodeError, load_model
-from t2t.decode.engine import Cache, ChatOptions, Engine, Line, Listening
+from t2t.decode.engine import Cache, ChatOptions, Engine, Line
 from t2t.decode.grammar import Limits
 from t2t.media.layout import Slots
 from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound, Text
@@ -90,7 +90,7 @@ class Chat:
         return VoiceSession(
             self.engine, self.codec, self.problem.code,
             voice=voice, turn_detection=turn_detection, options=options,
-            mitigations=mitigations, transcript=self.transcript,
+            mitigations=mitigations,
         )  # fmt: skip
 
     def transcript(self, parts: Sequence[Part]) -> str:
@@ -234,10 +234,9 @@ class Group:
         longest = max(row.begin for row in real)
         size = next(n for n in LENGTHS if n >= longest)
         self.cache.push([row and row.before for row in rows], size)
-        listening = Listening(self.grammar)
         for left in range(max(row.rest for row in real), 1, -1):
             writes = [row and row.writes(left) for row in rows]
-            lines = [listening if one else None for one in writes]
+            lines = [self.engine.listening if one else None for one in writes]
             ids, _, _ = self.cache.push(
                 [row and row.slot(left) for row in rows], 1, lines
             )

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from t2t.layers import senses
 from t2t.media.layout import Layout, Slots
-from t2t.media.messages import Coded
 
 
 class Codec:
@@ -82,8 +81,3 @@ class Hearing:
     def end(self, slots: Slots) -> None:
         """The mark of the end."""
         self.layout.end_sound(slots, self, learned=0)
-
-    @property
-    def coded(self) -> Coded:
-        sensed = None if self.sensed is None else np.array(self.sensed)
-        return Coded("sound", np.array(self.codes), sensed=sensed)

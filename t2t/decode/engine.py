@@ -89,7 +89,7 @@ class Engine:
     def __init__(self, problem: Any, model: Any) -> None:
         self.problem, self.model = problem, model
         self.layout = problem.layout
-        self._listening = self.grammar(Limits()).listening
+        self.listening = Listening(self.grammar(Limits()))
         self._step = tf.function(self._sample, jit_compile=True, autograph=False)
 
     def grammar(self, limits: Limits) -> Grammar:
@@ -125,7 +125,7 @@ class Engine:
         last = hidden[:, -1]
         logits = self.model.write(last)
         end = self.layout.vocabulary.mark("</sound>")
-        goes_on = tf.where(self._listening, logits, MASKED)
+        goes_on = tf.where(self.listening.allowed, logits, MASKED)
         ends = tf.sigmoid(logits[:, end] - tf.reduce_logsumexp(goes_on, axis=-1))
         blind = tf.gather(logits, draw.shadows)
         logits = blind + draw.guidance[:, None] * (logits - blind)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from t2t.decode.mitigations import BLOCKED, FILTERED, Blocked, Mitigations, Scre
 from t2t.decode.turns import STARTED, STOPPED, TurnDetector, TurnOptions
 from t2t.features import EOS
 from t2t.media.layout import HUSH
-from t2t.media.messages import RATE, Message, Part
+from t2t.media.messages import RATE, Message
 from t2t.text.sentence_piece import SentencePiece
 
 SLOTS = 1024  # of a conversation: 25 are a second of speech
@@ -49,11 +49,13 @@ class Conversation:
         self.slots = engine.layout.slots()
         self.cache = Cache(engine, rows=1, total=SLOTS)
         self._pushed = 0
+        self._listening = engine.listening
 
     def push(
         self, line: Line | Listening | None = None
     ) -> tuple[int, np.ndarray, float]:
-        """All slots that are new through the step.
+        """All slots that are new through the step; what is heard in them is written
+        down beside it.
 
         Returns:
           (id and codes [K] that come next, where anything is being written; the
@@ -62,9 +64,11 @@ class Conversation:
         Raises:
           DecodeError: when the session is full.
         """
-        while self.behind > AT_ONCE[-1]:
-            self._push(AT_ONCE[-1], None)
-        return self._push(self.behind, line)
+        while True in self.slots.heard[self._pushed :]:
+            at = self.slots.heard.index(True, self._pushed)
+            self.slots.main[at] = self._push_to(at, self._listening)[0]
+            self.slots.heard[at] = False
+        return self._push_to(len(self.slots.main), line)
 
     @property
     def room(self) -> int:
@@ -87,6 +91,14 @@ class Conversation:
         self._pushed, used = mark
         self.cache.cut(used)
         self.slots.cut(self._pushed)
+
+    def _push_to(
+        self, end: int, line: Line | Listening | None
+    ) -> tuple[int, np.ndarray, float]:
+        """All slots before one."""
+        while end - self._pushed > AT_ONCE[-1]:
+            self._push(AT_ONCE[-1], None)
+        return self._push(end - self._pushed, line)
 
     def _push(
         self, count: int, line: Line | Listening | None
@@ -112,7 +124,6 @@ class VoiceSession:
       voice: that it answers in.
       turn_detection: whether it tells by itself where a turn ends; else `commit` does.
       mitigations: stages that every answer has to pass.
-      transcript: of coded parts, for the moderation of what is asked.
     """
 
     rate = RATE
@@ -128,13 +139,9 @@ class VoiceSession:
         options: ChatOptions | None = None,
         turns: TurnOptions | None = None,
         mitigations: Mitigations | None = None,
-        transcript: Callable[[Sequence[Part]], str] | None = None,
     ) -> None:
         self.engine, self.codec, self.code = engine, codec, code
         self.mitigations = mitigations or Mitigations()
-        if self.mitigations.asked is not None and transcript is None:
-            raise ValueError("what is asked cannot be moderated without a transcript")
-        self.transcript = transcript
         self.voice = voice
         self.options = self.mitigations.marked(options or ChatOptions())
         self.turn_detection = turn_detection
@@ -144,10 +151,9 @@ class VoiceSession:
         self._before: collections.deque[np.ndarray] = collections.deque(maxlen=before)
         self._begun = np.zeros(0, np.float32)  # less than a frame
         self._heard: Hearing | None = None  # a sound that is open
-        # What was asked since the last answer, and where that began.
-        self._asked: list[Part] = []
+        # Whether anything was asked since the last answer, and where that began.
+        self._asked = False
         self._exchange = self.conversation.mark()
-        self._listening = Listening(engine.grammar(self.options.limits))
         self._answers = 0
         self._frames: list[tuple[int, int]] = []  # marks before each, of the answer
 
@@ -163,7 +169,7 @@ class VoiceSession:
             self.conversation.slots.add(EOS, learned=0)
         self.conversation.push()
         self.conversation.cut(beginning)
-        self._answers, self._frames, self._asked = 0, [], []
+        self._answers, self._frames, self._asked = 0, [], False
 
     # -- what the user does ------------------------------------------------------------
 
@@ -207,7 +213,7 @@ class VoiceSession:
         self.engine.layout.add(self.conversation.slots, coded)
         self.conversation.push()
         if message.role == "user":
-            self._asked += coded.parts
+            self._asked = True
 
     def interrupt(self, played: float) -> None:
         """The user heard `played` seconds of the answer: the rest is forgotten.
@@ -254,11 +260,11 @@ class VoiceSession:
         """
         if not self._asked:
             raise DecodeError("there is nothing to answer")
-        asked, self._asked, self._frames = self._asked, [], []
+        self._asked, self._frames = False, []
         screen = self.mitigations.screen(self.voice)
         try:
-            if self.transcript is not None and self.mitigations.asked is not None:
-                screen.asked(self.transcript(asked))
+            # What was said stands written down beside its sound.
+            screen.asked(self._text(self._exchange[0]))
             yield from self._screened(screen, modalities)
         except Blocked:
             # Neither what was asked nor what was answered is kept.
@@ -339,7 +345,7 @@ class VoiceSession:
     def _begin_turn(self) -> None:
         if self.conversation.room < TURN:
             self.conversation.cut((0, 0))
-            self._asked, self._frames = [], []
+            self._asked, self._frames = False, []
         self._open_sound()
         self._heard = Hearing(self.codec, self.engine.layout)
 
@@ -360,7 +366,7 @@ class VoiceSession:
         assert self._heard is not None
         self._heard.hear(frame)
         self._heard.add(self.conversation.slots, len(self._heard) - 1)
-        i, _, ends = self.conversation.push(self._listening)
+        i, _, ends = self.conversation.push(self.engine.listening)
         self._heard.main.append(i)
         return ends
 
@@ -368,7 +374,7 @@ class VoiceSession:
         """The end of the sound; it is pushed with the opening of the answer."""
         assert self._heard is not None
         self._heard.end(self.conversation.slots)
-        self._asked.append(self._heard.coded)
+        self._asked = True
         self._heard, self._begun = None, np.zeros(0, np.float32)
         self.detector.reset()
 
