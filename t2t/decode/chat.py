@@ -20,7 +20,7 @@ from t2t.decode.decoder import DecodeError, load_model
 from t2t.decode.engine import Cache, ChatOptions, Engine, Line
 from t2t.decode.grammar import Limits
 from t2t.media.layout import Slots
-from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound, Text
+from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound
 from t2t.run import checkpoints
 from t2t.run.folder import open_run
 
@@ -94,13 +94,12 @@ class Chat:
         )  # fmt: skip
 
     def transcript(self, parts: Sequence[Part]) -> str:
-        """What coded parts say: text as it is, speech as the network writes it down."""
-        sounds = [p for p in parts if isinstance(p, Coded) and p.kind == "sound"]
-        asked = [(Message("user", (Text(WRITE_DOWN), sound)),) for sound in sounds]
+        """What coded parts say: text as it is, speech as the network writes it down
+        while it listens."""
         answer = Message("assistant", (), wants=("text",))
-        heard = self.answers(asked, [answer] * len(asked))
-        said = [*parts, *(p for found in heard for p in found)]
-        return " ".join(p.text for p in said if isinstance(p, Text))
+        slots = self.layout.prompt([Message("user", tuple(parts))], answer)
+        Group(self.engine, [slots], [answer], ChatOptions(), numbers=[0])
+        return self.layout.text(slots.main)
 
     @property
     def codec(self) -> Codec:

@@ -23,7 +23,6 @@ from t2t.decode.turns import STARTED, STOPPED, TurnDetector, TurnOptions
 from t2t.features import EOS
 from t2t.media.layout import HUSH
 from t2t.media.messages import RATE, Message
-from t2t.text.sentence_piece import SentencePiece
 
 SLOTS = 1024  # of a conversation: 25 are a second of speech
 TURN = 400  # slots that must be free when a turn begins, else all before is forgotten
@@ -379,8 +378,5 @@ class VoiceSession:
         self.detector.reset()
 
     def _text(self, first: int) -> str:
-        """Of the answer whose slots begin there."""
-        vocabulary = self.engine.layout.vocabulary
-        main = self.conversation.slots.main[first:]
-        ids = [i for i in main if EOS < i < vocabulary.pieces]
-        return SentencePiece.decode(vocabulary, ids)
+        """Of the slots from one on."""
+        return self.engine.layout.text(self.conversation.slots.main[first:])

@@ -386,6 +386,11 @@ class Layout:
 
     # -- from slots --------------------------------------------------------------------
 
+    def text(self, main: Sequence[int]) -> str:
+        """All text of slots, and all that is written beside sounds."""
+        ids = [i for i in main if EOS < i < self.vocabulary.pieces]
+        return SentencePiece.decode(self.vocabulary, ids)
+
     def parts(self, main: Sequence[int] | np.ndarray, audio: np.ndarray) -> list[Part]:
         """What slots of an answer say: text, and codes of sound and pictures."""
         mark, first = self.vocabulary.mark, self.vocabulary.first_picture
@@ -397,7 +402,7 @@ class Layout:
 
         def close() -> None:
             if text:
-                found.append(Text(SentencePiece.decode(self.vocabulary, text)))
+                found.append(Text(self.text(text)))
             if frames:
                 found.append(Coded("sound", self.aligned(np.array(frames))))
             if codes:
