@@ -118,7 +118,8 @@ class Host:
     def _start(self, job: Job) -> None:
         self._count += 1
         base = self._wards.folder / str(self._count)
-        talk = Talk(policy_side(job.codec), self._headers, most=self.most_kept)
+        side = policy_side(job.codec, advice=job.advice)
+        talk = Talk(side, self._headers, most=self.most_kept)
         end = endpoint(job.transport, base)
         one = _Running(self._count, job, end, talk)
         place = {"{base}": str(base), "{channel}": end.address}
@@ -163,10 +164,9 @@ class Host:
                 found = [one for one in running if not one.end.quiet()]
             if found or self._tell_ended:
                 return found
-        if all([one.end.nap() for one in running]):
-            return self._look(None)
-        self._look(0)
-        return running
+        awake = [one for one in running if not one.end.nap()]
+        found = self._look(0 if awake else None)
+        return found + [one for one in awake if one not in found]
 
     def _look(self, patience: int | None) -> list[_Running]:
         events = self._poll.poll(patience)
@@ -183,14 +183,15 @@ class Host:
                 self._break(one, f"the compiler: {error}")
         if one.end.unsent:
             one.end.flush()
-        self._watch(one, ended=data is None)
+        if data is None or one.outlet >= 0 or one.end.fileno() != one.watched:
+            self._watch(one, ended=data is None)
 
     def _break(self, one: _Running, reason: str) -> None:
         one.broken = reason
         self._wards.end(one.number, reason)
 
     def _answer(self, asking: list[tuple[_Running, Stream]]) -> None:
-        """Asks the policy, once for all with the same header."""
+        """Asks the policy, once for all with the same header, which is one object."""
         groups: dict[int, list[tuple[_Running, Stream]]] = {}
         for pair in asking:
             groups.setdefault(id(pair[1].header), []).append(pair)
@@ -249,18 +250,16 @@ class Host:
                     raise BadMessage("the last answer was not read")
         except BadMessage as error:
             reason = f"the compiler: {error}"
-        log = self._wards.folder / f"{one.number}.log"
+        path = self._wards.folder / f"{one.number}.log"
+        log = _tail(path)
+        path.unlink(missing_ok=True)
         self._forget(one)
         one.end.close()
         del self._running[one.number]
-        try:
-            if reason:
-                return Failure(
-                    one.job, reason, ended.status, ended.cpu, ended.wall, _tail(log)
-                )
-        finally:
-            log.unlink(missing_ok=True)
-        return Episode(one.job, kept, ended.status, ended.cpu, ended.wall)
+        told = (ended.status, ended.cpu, ended.wall, log)
+        return (
+            Failure(one.job, reason, *told) if reason else Episode(one.job, kept, *told)
+        )
 
 
 def _placed(word: str, places: dict[str, str]) -> str:

@@ -225,7 +225,7 @@ def _clang(name: str, path: str) -> Compiler | None:
 # -- LLVM's own decision --------------------------------------------------------------
 
 # A call that is surely inlined: the only one of a function of three blocks.
-_PROBE = """
+PROBE = """
 define internal i32 @callee(i32 %x) minsize optsize {
   %c = icmp slt i32 %x, 0
   br i1 %c, label %negative, label %other
@@ -254,7 +254,7 @@ def misplaces_default(compiler: Compiler) -> bool:
     """
     with tempfile.TemporaryDirectory(prefix="t2t-") as folder:
         module, output = Path(folder) / "probe.ll", Path(folder) / "probe.o"
-        module.write_text(_PROBE)
+        module.write_text(PROBE)
         command = compiler.command(module, output, task="inline")
         with Host(lambda questions: np.ones(len(questions.jobs), np.int64)) as host:
             (result,) = host.run([Job(command)])

@@ -60,16 +60,16 @@ class TensorSpec:
                 f"tensor {self.name!r} has {self.nbytes} bytes: at most {MOST_BYTES}"
             )
 
-    @property
+    @functools.cached_property
     def dtype(self) -> np.dtype:
         return np.dtype(TYPES[self.type])
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
 
-    @property
+    @functools.cached_property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
