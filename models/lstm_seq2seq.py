@@ -1,5 +1,5 @@
-"""LSTM encoder-decoder with attention. Bahdanau et al. (arXiv:1409.0473) in the
-global, general form of Luong et al. (arXiv:1508.04025).
+"""LSTM encoder-decoder with attention: Luong's (arXiv:1508.04025), global and general,
+or Bahdanau's (arXiv:1409.0473), additive.
 
 Notable features: packed rows (states are reset where an example begins), a
 bidirectional first encoder layer, input feeding left out so that training is one
@@ -19,13 +19,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from t2t import knobs, registry
 from t2t import losses as losses_lib
-from t2t import registry
 from t2t.features import Feature
-from t2t.layers.attention import MASKED, attention_mask
+from t2t.layers.attention import MASKED
 from t2t.layers.dropout import Dropout
 from t2t.layers.embedding import Embedding, shift_right
 from t2t.layers.recurrence import LSTM
+from t2t.layers.view import attention_mask
 
 
 @registry.model("lstm_seq2seq")
@@ -36,6 +37,7 @@ class LSTMSeq2Seq(keras.Model):
       features: of the problem; `inputs` and `targets` are texts.
       hidden_size: D of embeddings and states.
       num_layers: LSTM layers on each side.
+      attention: 'luong' scores q·W m, 'bahdanau' v·tanh(U q + W m).
       dropout: rate between layers.
       label_smoothing: see `losses.cross_entropy`.
     """
@@ -50,11 +52,14 @@ class LSTMSeq2Seq(keras.Model):
         *,
         hidden_size: int = 128,
         num_layers: int = 2,
+        attention: str = "luong",
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(name="lstm_seq2seq")
+        knobs.check_choice("lstm_seq2seq.attention", attention)
         self.label_smoothing, self.hidden_size = label_smoothing, hidden_size
+        self.additive = attention == "bahdanau"
         self.input_embedding = Embedding(
             features["inputs"].size, hidden_size, name="input_embedding"
         )
@@ -73,6 +78,11 @@ class LSTMSeq2Seq(keras.Model):
         self.memory_projection = keras.layers.Dense(
             hidden_size, use_bias=False, name="memory_projection"
         )
+        if self.additive:
+            self.query_projection = keras.layers.Dense(
+                hidden_size, use_bias=False, name="query_projection"
+            )
+            self.score = keras.layers.Dense(1, use_bias=False, name="score")
         self.combine = keras.layers.Dense(
             hidden_size, activation="tanh", name="combine"
         )
@@ -89,9 +99,17 @@ class LSTMSeq2Seq(keras.Model):
             x = self.dropout(y, training=training)
         return x
 
-    def attend(self, x: Any, memory: Any, mask: Any) -> tuple[Any, Any]:
-        """Luong's general attention: x [B, T, D] -> (combined, weights [B, T, S])."""
-        scores = ops.einsum("btd,bsd->bts", x, self.memory_projection(memory))
+    def attend(self, x: Any, keys: Any, memory: Any, mask: Any) -> tuple[Any, Any]:
+        """x [B, T, D] -> (combined [B, T, D], weights [B, T, S]).
+
+        Args:
+          keys: the projected memory, [B, S, D].
+        """
+        if self.additive:
+            query = self.query_projection(x)[:, :, None]  # [B, T, 1, D]
+            scores = self.score(ops.tanh(query + keys[:, None]))[..., 0]
+        else:
+            scores = ops.einsum("btd,bsd->bts", x, keys)
         weights = ops.softmax(ops.where(mask, scores, MASKED), axis=-1)
         context = ops.einsum("bts,bsd->btd", weights, memory)
         return self.combine(ops.concatenate([x, context], axis=-1)), weights
@@ -107,7 +125,7 @@ class LSTMSeq2Seq(keras.Model):
         for layer in self.decoder_layers:
             x = self.dropout(layer(x, segments), training=training)
         mask = attention_mask(segments, batch["inputs_segments"])
-        x, weights = self.attend(x, memory, mask)
+        x, weights = self.attend(x, self.memory_projection(memory), memory, mask)
         inner = {"decoder/cross_attention": weights[:, None]}
         return self.target_embedding.logits(x), inner
 
@@ -134,7 +152,12 @@ class LSTMSeq2Seq(keras.Model):
         seen = ops.repeat(batch["inputs_segments"][:, None, :] > 0, width, axis=1)
         zeros = ops.zeros((rows, width, self.hidden_size), memory.dtype)
         state = [{"h": zeros, "c": zeros} for _ in self.decoder_layers]
-        return ops.zeros((rows,), "int32"), {"memory": memory, "seen": seen}, state
+        constants = {
+            "memory": memory,
+            "keys": self.memory_projection(memory),
+            "seen": seen,
+        }
+        return ops.zeros((rows,), "int32"), constants, state
 
     def decode_step(
         self,
@@ -154,5 +177,5 @@ class LSTMSeq2Seq(keras.Model):
             h, c = layer.step(layer.project(x), h, c)
             new_state.append({"h": h, "c": c})
             x = h
-        x, _ = self.attend(x, constants["memory"], constants["seen"])
+        x, _ = self.attend(x, constants["keys"], constants["memory"], constants["seen"])
         return self.target_embedding.logits(x), new_state

@@ -23,7 +23,6 @@ from t2t import knobs, registry
 from t2t import losses as losses_lib
 from t2t.features import Feature
 from t2t.layers import seeds
-from t2t.layers.attention import attention_mask
 from t2t.layers.blocks import BlockShape, Stack
 from t2t.layers.embedding import Embedding
 from t2t.losses import Sum
@@ -103,7 +102,7 @@ class Omni(keras.Model):
         segments = batch["targets_segments"]
         x, inner, _ = self.decoder(
             self._embed(batch["targets"], batch["audio"]),
-            visible=attention_mask(segments, segments, causal=True),
+            segments=segments,
             positions=batch["places"],
             training=training,
         )
@@ -260,8 +259,7 @@ class Depth(keras.layers.Layer):
         x = ops.stack(steps, axis=1)  # [N, K, size]
         ones = ops.ones(x.shape[:2], "int32")
         positions = ops.broadcast_to(ops.arange(self.books, dtype="int32"), x.shape[:2])
-        mask = attention_mask(ones, ones, causal=True)
-        x, _, _ = self.stack(x, visible=mask, positions=positions)
+        x, _, _ = self.stack(x, segments=ones, positions=positions)
         logits = [head(x[:, k]) for k, head in enumerate(self.heads)]
         return ops.cast(ops.stack(logits, axis=1), "float32")
 

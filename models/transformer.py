@@ -11,6 +11,7 @@ W hypotheses (beam width), L generated length.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -19,23 +20,21 @@ from keras import ops
 from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
-from t2t.layers.attention import attention_mask
 from t2t.layers.blocks import BlockShape, Memory, Stack
 from t2t.layers.embedding import Embedding, shift_right
+from t2t.layers.view import attention_mask
 
 
-@registry.model
-class Transformer(keras.Model):
-    """Encoder-decoder Transformer for text to text.
+class EncoderDecoder(keras.Model):
+    """An encoder's stack and a decoder's, for text to text.
 
     Args:
       features: of the problem; `inputs` and `targets` are texts.
-      blocks: the knobs of all blocks.
-      num_layers: encoder blocks.
-      num_decoder_layers: decoder blocks; None for as many.
+      encoder, decoder: stacks, the decoder's with cross-attention.
       label_smoothing: see `losses.cross_entropy`.
       share_embeddings: one table for inputs, targets and softmax where both
         features use the same vocabulary; the softmax is always tied to targets.
+      auxiliary: weights of the stacks' own losses, see `losses.add_auxiliary`.
     """
 
     FEATURES = {"inputs": "text", "targets": "text"}
@@ -46,33 +45,25 @@ class Transformer(keras.Model):
         self,
         features: dict[str, Feature],
         *,
-        blocks: BlockShape,
-        num_layers: int = 6,
-        num_decoder_layers: int | None = None,
+        encoder: Stack,
+        decoder: Stack,
         label_smoothing: float = 0.0,
         share_embeddings: bool = True,
+        auxiliary: Mapping[str, float] | None = None,
+        name: str,
     ) -> None:
-        super().__init__(name="transformer")
-        self.block_shape, self.label_smoothing = blocks, label_smoothing
+        super().__init__(name=name)
+        self.label_smoothing, self.auxiliary = label_smoothing, dict(auxiliary or {})
         inputs, targets = features["inputs"], features["targets"]
         shared = share_embeddings and inputs.vocabulary is targets.vocabulary
-        size = blocks.hidden_size
+        size = decoder.shape.hidden_size
         self.target_embedding = Embedding(targets.size, size, name="target_embedding")
         self.input_embedding = (
             self.target_embedding
             if shared
             else Embedding(inputs.size, size, name="input_embedding")
         )
-        self.encoder = Stack(
-            blocks, num_layers=num_layers, causal=False, cross=False, name="encoder"
-        )
-        self.decoder = Stack(
-            blocks,
-            num_layers=num_decoder_layers or num_layers,
-            causal=True,
-            cross=True,
-            name="decoder",
-        )
+        self.encoder, self.decoder = encoder, decoder
 
     # -- training -----------------------------------------------------------------
 
@@ -80,11 +71,9 @@ class Transformer(keras.Model):
         self, batch: dict[str, Any], *, training: bool
     ) -> tuple[Any, dict[str, Any]]:
         """The memory [B, S, D] of `inputs`, and inner values."""
-        segments = batch["inputs_segments"]
-        mask = attention_mask(segments, segments, window=self.block_shape.window)
         memory, inner, _ = self.encoder(
             self.input_embedding(batch["inputs"]),
-            visible=mask,
+            segments=batch["inputs_segments"],
             positions=batch["inputs_positions"],
             training=training,
         )
@@ -99,9 +88,7 @@ class Transformer(keras.Model):
         x = self.target_embedding(shift_right(batch["targets"], positions))
         x, decoder_inner, _ = self.decoder(
             x,
-            visible=attention_mask(
-                segments, segments, causal=True, window=self.block_shape.window
-            ),
+            segments=segments,
             positions=positions,
             memory=Memory(
                 attention_mask(segments, batch["inputs_segments"]), values=memory
@@ -123,6 +110,7 @@ class Transformer(keras.Model):
             inner,
             label_smoothing=self.label_smoothing,
             training=training,
+            auxiliary=self.auxiliary,
         )
 
     # -- decoding -----------------------------------------------------------------
@@ -170,9 +158,6 @@ class Transformer(keras.Model):
         """
         rows, width = ops.shape(ids)
         slot_times = ops.arange(visible.shape[-1], dtype="int32") // width  # [L·W]
-        if self.block_shape.window is not None:
-            near = (time - slot_times) < self.block_shape.window
-            visible = ops.logical_and(visible, near)
         x, _, state = self.decoder(
             self.target_embedding(ids),
             visible=visible,
@@ -183,3 +168,44 @@ class Transformer(keras.Model):
             slot=time * width,
         )
         return self.target_embedding.logits(x), state
+
+
+@registry.model
+class Transformer(EncoderDecoder):
+    """Encoder-decoder Transformer for text to text.
+
+    Args:
+      features: of the problem; `inputs` and `targets` are texts.
+      blocks: the knobs of all blocks.
+      num_layers: encoder blocks.
+      num_decoder_layers: decoder blocks; None for as many.
+      label_smoothing, share_embeddings: see `EncoderDecoder`.
+    """
+
+    def __init__(
+        self,
+        features: dict[str, Feature],
+        *,
+        blocks: BlockShape,
+        num_layers: int = 6,
+        num_decoder_layers: int | None = None,
+        label_smoothing: float = 0.0,
+        share_embeddings: bool = True,
+    ) -> None:
+        super().__init__(
+            features,
+            encoder=Stack(
+                blocks, num_layers=num_layers, causal=False, cross=False, name="encoder"
+            ),
+            decoder=Stack(
+                blocks,
+                num_layers=num_decoder_layers or num_layers,
+                causal=True,
+                cross=True,
+                name="decoder",
+            ),
+            label_smoothing=label_smoothing,
+            share_embeddings=share_embeddings,
+            auxiliary=blocks.auxiliary,
+            name="transformer",
+        )

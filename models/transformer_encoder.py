@@ -17,7 +17,6 @@ from keras import ops
 from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
-from t2t.layers.attention import attention_mask
 from t2t.layers.blocks import BlockShape, Stack
 from t2t.layers.embedding import Embedding
 
@@ -62,7 +61,7 @@ class TransformerEncoder(keras.Model):
         segments = batch["inputs_segments"]
         x, inner, _ = self.encoder(
             self.embedding(batch["inputs"]),
-            visible=attention_mask(segments, segments, window=self.block_shape.window),
+            segments=segments,
             positions=batch["inputs_positions"],
             training=training,
         )
@@ -85,4 +84,5 @@ class TransformerEncoder(keras.Model):
             inner,
             label_smoothing=self.label_smoothing,
             training=training,
+            auxiliary=self.block_shape.auxiliary,
         )

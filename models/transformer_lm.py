@@ -10,6 +10,7 @@ W hypotheses, L generated length.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -18,59 +19,59 @@ from keras import ops
 from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
-from t2t.layers.attention import attention_mask
 from t2t.layers.blocks import BlockShape, Stack
 from t2t.layers.embedding import Embedding, shift_right
+from t2t.layers.view import attention_mask
 
 
-@registry.model("transformer_lm")
-class TransformerLM(keras.Model):
-    """Decoder-only Transformer for language modelling.
+class DecoderOnly(keras.Model):
+    """A decoder's stack, for texts that go on.
 
     Args:
-      features: of the problem; `targets` is a text.
-      blocks: the knobs of all blocks.
-      num_layers: blocks.
+      embedding: of the ids.
+      decoder: a causal stack.
       label_smoothing: see `losses.cross_entropy`.
+      auxiliary: weights of the stack's own losses, see `losses.add_auxiliary`.
     """
 
-    FEATURES = {"targets": "text"}
+    FEATURES = {"targets": "text|pixels"}
     PROMPT = "targets"
     JIT = True
 
     def __init__(
         self,
-        features: dict[str, Feature],
         *,
-        blocks: BlockShape,
-        num_layers: int = 6,
+        embedding: Embedding,
+        decoder: Stack,
         label_smoothing: float = 0.0,
+        auxiliary: Mapping[str, float] | None = None,
+        name: str,
     ) -> None:
-        super().__init__(name="transformer_lm")
-        self.block_shape, self.label_smoothing = blocks, label_smoothing
-        self.embedding = Embedding(
-            features["targets"].size, blocks.hidden_size, name="embedding"
-        )
-        self.decoder = Stack(
-            blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
-        )
+        super().__init__(name=name)
+        self.label_smoothing, self.auxiliary = label_smoothing, dict(auxiliary or {})
+        self.embedding, self.decoder = embedding, decoder
+
+    def embed(self, ids: Any, positions: Any) -> Any:
+        """The ids fed at some positions, those that stand before them: [B, T, D]."""
+        return self.embedding(ids)
+
+    def logits(self, x: Any) -> Any:
+        """[B, T, D] -> [B, T, V], float32."""
+        return self.embedding.logits(x)
 
     def call(
         self, batch: dict[str, Any], *, training: bool = False
     ) -> tuple[Any, dict[str, Any]]:
         """Logits [B, T, V] of every token from those before it, and inner values."""
         segments, positions = batch["targets_segments"], batch["targets_positions"]
-        mask = attention_mask(
-            segments, segments, causal=True, window=self.block_shape.window
-        )
         x, inner, _ = self.decoder(
-            self.embedding(shift_right(batch["targets"], positions)),
-            visible=mask,
+            self.embed(shift_right(batch["targets"], positions), positions),
+            segments=segments,
             positions=positions,
             training=training,
         )
         inner = {f"decoder/{name}": value for name, value in inner.items()}
-        return self.embedding.logits(x), inner
+        return self.logits(x), inner
 
     def losses(  # type: ignore[override]  # Keras has a property of this name
         self, batch: dict[str, Any], *, training: bool
@@ -84,6 +85,7 @@ class TransformerLM(keras.Model):
             inner,
             label_smoothing=self.label_smoothing,
             training=training,
+            auxiliary=self.auxiliary,
         )
 
     def begin(
@@ -107,17 +109,13 @@ class TransformerLM(keras.Model):
             rows, size + length * width, self.compute_dtype
         )
         present = ops.broadcast_to(slots, (rows, size)) < lengths[:, None]
-        mask = attention_mask(
-            ops.cast(present, "int32"),
-            ops.cast(present, "int32"),
-            causal=True,
-            window=self.block_shape.window,
-        )
+        own = ops.cast(present, "int32")
+        mask = attention_mask(own, own, causal=True)
         total = size + length * width
         mask = ops.pad(mask, [[0, 0], [0, 0], [0, total - size]])
         positions = ops.broadcast_to(slots, (rows, size))
         _, _, state = self.decoder(
-            self.embedding(fed),
+            self.embed(fed, positions),
             visible=mask,
             positions=positions,
             key_positions=ops.zeros((rows, total), "int32")
@@ -160,15 +158,44 @@ class TransformerLM(keras.Model):
         )
         seen = ops.repeat(present[:, None, :], width, axis=1)
         mask = ops.concatenate([seen, visible], axis=2)  # [B, W, P + L·W]
-        if self.block_shape.window is not None:
-            distance = positions[:, :, None] - key_positions[:, None, :]
-            mask = ops.logical_and(mask, distance < self.block_shape.window)
         x, _, state = self.decoder(
-            self.embedding(ids),
+            self.embed(ids, positions),
             visible=mask,
             positions=positions,
             key_positions=key_positions,
             caches=state,
             slot=size + time * width,
         )
-        return self.embedding.logits(x), state
+        return self.logits(x), state
+
+
+@registry.model("transformer_lm")
+class TransformerLM(DecoderOnly):
+    """Decoder-only Transformer for language modelling.
+
+    Args:
+      features: of the problem; `targets` is a text, or the pixels of a picture.
+      blocks: the knobs of all blocks.
+      num_layers: blocks.
+      label_smoothing: see `losses.cross_entropy`.
+    """
+
+    def __init__(
+        self,
+        features: dict[str, Feature],
+        *,
+        blocks: BlockShape,
+        num_layers: int = 6,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(
+            embedding=Embedding(
+                features["targets"].size, blocks.hidden_size, name="embedding"
+            ),
+            decoder=Stack(
+                blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
+            ),
+            label_smoothing=label_smoothing,
+            auxiliary=blocks.auxiliary,
+            name="transformer_lm",
+        )

@@ -108,6 +108,25 @@ class AlgorithmicShift(Algorithmic):
         return [(digit + 3) % 10 for digit in digits]
 
 
+@registry.problem
+class AlgorithmicMean(AlgorithmicCopy):
+    """The mean of the digits, as a number: '3 1 4 2' is worth 2.5."""
+
+    FEATURES = {"inputs": "text", "targets": "real"}
+    METRICS = ("pearson",)
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        return {
+            "inputs": features_lib.text(self.symbols),
+            "targets": Feature("real", (1,), "float32", "X"),
+        }
+
+    def example(self, split: str, rng: np.random.Generator) -> Example:
+        inputs = super().example(split, rng)["inputs"]
+        return {"inputs": inputs, "targets": [np.mean([*map(int, inputs.split())])]}
+
+
 class Arithmetic(Algorithmic):
     """Two numbers and a sign, least digit first."""
 

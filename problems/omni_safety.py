@@ -57,5 +57,5 @@ class OmniSafety(Examination, OmniTasks):
 
     def draw(self, world: tasks.World) -> tuple[str, tasks.Turn]:
         if world.rng.random() < self.usual:
-            return super().draw(world)
+            return tasks.conversation(world, OmniTasks.TASKS)
         return tasks.conversation(world, self.TASKS)

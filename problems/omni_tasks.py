@@ -1,4 +1,8 @@
-"""The training problem of omni: twenty tasks over text, speech, pictures and films."""
+"""The training problem of omni: tasks over text, speech, pictures and films.
+
+`omni_text` has those of text alone, in the same shares: a run of it on as many tokens
+of text says what the other modalities cost (see `scripts/bench_omni price`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from t2t.media.messages import RATE, Coded, Film, Message, Picture, Sound, Text
 from t2t.media.speech import SpeechError, Utterance, synthesise
 from t2t.media.tokenizers import PictureTokenizer, SoundTokenizer
 from t2t.problems.omni import pictures, tasks
+from t2t.problems.omni.texts import Texts
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
 
 HEARD = (Sound, Utterance)
@@ -49,9 +54,13 @@ class OmniTasks(Problem):
         "learned": "slots",
     }
     SPLITS = {TRAIN: 8, DEV: 1, TEST: 1}
-    VERSION = 2
+    VERSION = 3
+    TASKS = tasks.TASKS
     SUGGESTED = ("omni_tiny", "omni")
-    licence = "digits CC-BY-SA-3.0 (MNIST); speech synthesised by espeak-ng"
+    licence = (
+        "digits CC-BY-SA-3.0 (MNIST); speech synthesised by espeak-ng; texts PSF-2.0 "
+        "(Python), Apache-2.0 (Home Assistant)"
+    )
 
     def __init__(
         self,
@@ -142,6 +151,7 @@ class OmniTasks(Problem):
             split,
             unseen=split != TRAIN,
             voices="voice" if split == TEST else "seen",
+            texts=Texts(split, tmp_dir),
         )
         while True:
             name, turn = self.draw(world)
@@ -152,7 +162,7 @@ class OmniTasks(Problem):
 
     def draw(self, world: tasks.World) -> tuple[str, tasks.Turn]:
         """(its task's name, a turn)."""
-        return tasks.conversation(world, tasks.TASKS)
+        return tasks.conversation(world, self.TASKS)
 
     def code(
         self, conversations: Sequence[Sequence[Message]]
@@ -165,32 +175,35 @@ class OmniTasks(Problem):
         """
         return self._code(conversations, self._heard(conversations))
 
-    def _spoken(self, chunk: Sequence[Example]) -> list[np.ndarray]:
+    def _spoken(self, chunk: Sequence[Example]) -> list[Sound]:
         return self._heard([example["messages"] for example in chunk])
 
     def _code(
         self,
         conversations: Sequence[Sequence[Message]],
-        sounds: Sequence[np.ndarray],
+        sounds: Sequence[Sound],
     ) -> list[tuple[Message, ...]]:
-        """Conversations and the samples of all their sounds, in order."""
-        codes = self._sounds.encode(sounds)
+        """Conversations and all their sounds, in order."""
+        codes = self._sounds.encode([sound.samples for sound in sounds])
         seen: list[np.ndarray] = []
         for part in _parts(conversations):
             if isinstance(part, Picture):
                 seen.append(part.pixels)
             elif isinstance(part, Film):
                 seen.extend(part.frames)
-        heard, looked = iter(codes), iter(self._pictures.encode(seen))
+        heard = zip(codes, sounds, strict=True)
+        looked = iter(self._pictures.encode(seen))
+        size = self._sounds.frame
 
         def coded(part: Any) -> Any:
             if isinstance(part, HEARD):
-                return Coded("sound", next(heard))
+                frames, sound = next(heard)
+                words = tuple((at // size, word) for at, word in sound.words)
+                return Coded("sound", frames, words)
             if isinstance(part, Picture):
                 return Coded("picture", next(looked))
             if isinstance(part, Film):
-                frames = [next(looked) for _ in part.frames]
-                return Coded("film", np.stack(frames))
+                return Coded("film", np.stack([next(looked) for _ in part.frames]))
             return part
 
         return [
@@ -203,20 +216,20 @@ class OmniTasks(Problem):
 
     def heard(self, messages: Sequence[Message]) -> list[Message]:
         """Messages with all speech synthesised."""
-        samples = iter(self._heard([messages]))
+        sounds = iter(self._heard([messages]))
         return [
             dataclasses.replace(
                 message,
                 parts=tuple(
-                    Sound(next(samples)) if isinstance(part, HEARD) else part
+                    next(sounds) if isinstance(part, HEARD) else part
                     for part in message.parts
                 ),
             )
             for message in messages
         ]
 
-    def _heard(self, conversations: Sequence[Sequence[Message]]) -> list[np.ndarray]:
-        """The samples of all sounds; users' speech with silence before and after."""
+    def _heard(self, conversations: Sequence[Sequence[Message]]) -> list[Sound]:
+        """All sounds; users' speech with silence before and after."""
         heard = [
             (message.role, part)
             for messages in conversations
@@ -230,10 +243,10 @@ class OmniTasks(Problem):
             raise DataUnavailable(str(error)) from None
         found = []
         for role, part in heard:
-            samples = part.samples if isinstance(part, Sound) else next(said)
+            sound = part if isinstance(part, Sound) else next(said)
             if role == "user" and isinstance(part, Utterance):
-                samples = _in_silence(samples, zlib.crc32(repr(part).encode()))
-            found.append(samples)
+                sound = _in_silence(sound, zlib.crc32(repr(part).encode()))
+            found.append(sound)
         return found
 
     def encode(self, example: Example) -> dict[str, np.ndarray]:
@@ -263,6 +276,13 @@ class OmniTasks(Problem):
                 yield part.text
 
 
+@registry.problem
+class OmniText(OmniTasks):
+    """The tasks of `omni_tasks` that have nothing but text."""
+
+    TASKS = tasks.TEXT
+
+
 def _ahead(
     items: Iterator[Any], prepare: Callable[[Any], Any]
 ) -> Iterator[tuple[Any, Any]]:
@@ -284,10 +304,13 @@ def _parts(conversations: Iterable[Sequence[Message]]) -> Iterator[Any]:
             yield from message.parts
 
 
-def _in_silence(samples: np.ndarray, seed: int) -> np.ndarray:
-    """With up to 160 ms before and 400 ms after, as a microphone hears a turn."""
+def _in_silence(sound: Sound, seed: int) -> Sound:
+    """With up to 160 ms before and 400 ms after, as a microphone hears a turn.
+
+    Its words are not told: of what is heard nobody knows where they begin.
+    """
     before, after = np.random.default_rng(seed).uniform(0.0, [0.16, 0.4])
-    return np.pad(samples, (int(before * RATE), int(after * RATE)))
+    return Sound(np.pad(sound.samples, (int(before * RATE), int(after * RATE))))
 
 
 def _blanked(message: Message) -> Message:

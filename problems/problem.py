@@ -150,7 +150,7 @@ class DataUnavailable(RuntimeError):
 
 def encode_feature(feature: Feature, value: Any) -> np.ndarray:
     """One raw value as the array that the feature describes."""
-    if feature.kind == "text":
+    if feature.sequence:
         assert feature.vocabulary is not None
         ids = feature.vocabulary.encode(value)
         return np.asarray([*ids, features_lib.EOS], np.int32)

@@ -18,6 +18,7 @@ from t2t.problems.omni.sentences import (
     LANGUAGES,
     choose,
     english_words,
+    moving_sentence,
     spoken_sentence,
 )
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable, Example, Problem
@@ -27,6 +28,7 @@ AT_ONCE = 250  # utterances synthesised by a process
 SAMPLES = 20_480  # of a clip: 1.28 s, 32 frames of a codec at 25 Hz
 LONGEST = 64_000  # samples of a sentence: 4 s
 LOUDEST = 32_767
+MOVING = 0.25  # share of sentences that tell of films
 
 
 @registry.problem
@@ -106,7 +108,7 @@ class SpeechWords(Problem):
 
     FEATURES = {"audio": "audio", "targets": "text"}
     SPLITS = {TRAIN: 4, DEV: 1, TEST: 1}
-    VERSION = 2
+    VERSION = 3
     SUGGESTED = ("speech_recogniser_tiny", "speech_recogniser")
     licence = "synthesised by espeak-ng (GPL-3.0 program)"
 
@@ -140,6 +142,8 @@ class SpeechWords(Problem):
 
     def _utterance(self, split: str, rng: np.random.Generator) -> Utterance:
         text = spoken_sentence(rng, unseen=split != TRAIN)
+        if rng.random() < MOVING:
+            text = moving_sentence(rng)
         if rng.random() < 0.3:
             return voices.say(text, choose(rng, list(voices.ASSISTANTS)))
         return voices.ask(text, rng, kind="voice" if split == TEST else "seen")
@@ -152,7 +156,7 @@ def spoken(wanted: list[Utterance]) -> list[np.ndarray]:
       DataUnavailable: without espeak-ng.
     """
     try:
-        return synthesise(wanted)
+        return [sound.samples for sound in synthesise(wanted)]
     except SpeechError as error:
         raise DataUnavailable(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""The four tasks that most problems are: features, metrics, vocabularies."""
+"""The five tasks that most problems are: features, metrics, vocabularies."""
 
 from __future__ import annotations
 
@@ -89,6 +89,25 @@ class TextClass(WithText):
         return {
             "inputs": features_lib.text(self.vocabulary),
             "label": features_lib.label(self.labels),
+        }
+
+
+class TextToReal(WithText):
+    """A text in, numbers out, which a raw example has as a list.
+
+    Args: see `WithText`.
+    """
+
+    FEATURES = {"inputs": "text", "targets": "real"}
+    SUGGESTED = ("transformer_small", "transformer_regressor")
+    METRICS = ("pearson",)
+    NUMBERS = 1
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        return {
+            "inputs": features_lib.text(self.vocabulary),
+            "targets": Feature("real", (self.NUMBERS,), "float32", "X"),
         }
 
 

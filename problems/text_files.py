@@ -13,6 +13,7 @@ not UTF-8 is refused with its line. The files are streamed, never held in memory
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from t2t.problems import holdout, lines, made_up
 from t2t.problems.holdout import Pair
 from t2t.problems.lines import UnreadableFile
 from t2t.problems.problem import DEV, TEST, TRAIN, Example, Problem
-from t2t.problems.tasks import LanguageModel, TextClass, TextToText
+from t2t.problems.tasks import LanguageModel, TextClass, TextToReal, TextToText
 from t2t.text.passages import passages
 
 HELD_OUT_LINES = 1000  # for each of dev and test
@@ -196,6 +197,63 @@ class TextClassFiles(FromFiles, TextClass):
     def fake(self, split: str) -> Iterator[Example]:
         for text, label in made_up.labelled(split, ("good", "bad")):
             yield {"inputs": text, "label": label}
+
+
+@registry.problem("text_real_files")
+class TextRealFiles(FromFiles, TextToReal):
+    """Your own texts with a number each: two line-aligned files, .tsv or .jsonl.
+
+    Args:
+      inputs: file of texts; or of both, as .tsv (text, number) or .jsonl
+        ({"inputs": …, "targets": …}).
+      targets: file of numbers, when `inputs` holds only texts.
+      dev_inputs, dev_targets, test_inputs, test_targets: likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: str = "",
+        targets: str = "",
+        dev_inputs: str = "",
+        dev_targets: str = "",
+        test_inputs: str = "",
+        test_targets: str = "",
+        vocabulary: str = "",
+        vocabulary_size: int = 0,
+    ) -> None:
+        super().__init__(vocabulary=vocabulary, vocabulary_size=vocabulary_size)
+        self.files = {
+            TRAIN: (inputs, targets),
+            DEV: (dev_inputs, dev_targets),
+            TEST: (test_inputs, test_targets),
+        }
+
+    def examples(self, split: str, tmp_dir: Path) -> Iterator[Example]:
+        own = split if split == TRAIN or self.files[split][0] else TRAIN
+        given, numbers = self.files[own]
+        name = self.name or "text_real_files"
+        lines.check_pair(name, given, numbers, "targets")
+        split_of = _held_out(self.files, lines.count(given) if own == TRAIN else 0)
+        for row, (text, number) in enumerate(lines.pairs(given, numbers, "targets"), 1):
+            if not text.strip() or not number.strip():
+                continue
+            if own != TRAIN or split_of(holdout.near(text)) == split:
+                yield {"inputs": text, "targets": [_number(number, f"{given}:{row}")]}
+
+    def fake(self, split: str) -> Iterator[Example]:
+        for text, label in made_up.labelled(split, ("1", "-2.5")):
+            yield {"inputs": text, "targets": [float(label)]}
+
+
+def _number(text: str, place: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UnreadableFile(f"{place}: {text.strip()[:40]!r} is no number")
+    return number
 
 
 def _held_out(files: dict[str, tuple[str, ...]], examples: int) -> Callable[[str], str]:

@@ -45,6 +45,30 @@ class ImageCifar10(TfdsImageClass):
 
 
 @registry.problem
+class ImageFashionMnist(TfdsImageClass):
+    """Pictures of clothes in ten classes, Fashion-MNIST, 28 x 28 pixels, by TFDS."""
+
+    BUILDER = "fashion_mnist"
+    SHAPE = (28, 28, 1)
+    LABELS = (
+        *("t-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    )
+
+
+@registry.problem("image_cifar100")
+class ImageCifar100(TfdsImageClass):
+    """Small photographs of 100 classes, CIFAR-100, 32 x 32 pixels, by TFDS.
+
+    Labels are the numbers of the classes in TFDS's order.
+    """
+
+    BUILDER = "cifar100"
+    SHAPE = (32, 32, 3)
+    LABELS = tuple(str(number) for number in range(100))
+
+
+@registry.problem
 class ImageImagenet(TfdsImageClass):
     """Photographs of 1 000 classes, ImageNet 2012, 224 x 224 pixels, by TFDS.
 

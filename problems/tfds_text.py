@@ -73,6 +73,31 @@ class SummarizeCnnDailymail(TfdsTextToText):
     SUBSTITUTE = "text2text_files"
 
 
+@registry.problem
+class QuestionSquad(TfdsTextToText):
+    """Questions about passages of Wikipedia, answered from them, SQuAD 1.1, by TFDS.
+
+    The question stands on the first line, the passage on the second; of several
+    answers the first is the target. Its test set is not public.
+    """
+
+    BUILDER = "squad/v1.1"
+    SOURCES = {TRAIN: "train", DEV: "validation"}
+    SPLITS = {TRAIN: 20, DEV: 2}
+    METRICS = ("sequence_accuracy", "chrf")
+    SUBSTITUTE = "text2text_files"
+
+    def convert(self, row: dict[str, Any]) -> Example:
+        question, passage = decoded(row["question"]), decoded(row["context"])
+        answer = decoded(row["answers"]["text"][0])
+        return {"inputs": f"{question}\n{passage}", "targets": answer}
+
+    def fake(self, split: str) -> Any:
+        for english, _ in made_up.pairs(split):
+            thing = english.split()[1]
+            yield {"inputs": f"What is it about?\n{english}", "targets": thing}
+
+
 @registry.problem("language_model_lm1b")
 class LanguageModelLm1b(LanguageModel, TfdsProblem):
     """English sentences in random order, One Billion Words, by TFDS."""

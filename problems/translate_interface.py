@@ -9,6 +9,7 @@ technical, and full of placeholders such as {name}.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import zipfile
@@ -91,20 +92,50 @@ class TranslateEnruInterface(TranslateInterface):
     LANGUAGE = "ru"
 
 
-def read_pairs(wheel: Path, language: str) -> Iterator[Pair]:
+@registry.problem
+class TranslateManyInterface(TranslateInterface):
+    """Real texts among six languages, any to any: '<2de> Door open', pip only.
+
+    A component's texts are in the same split in all languages. The tag of the wanted
+    language stands before the input (arXiv:1611.04558).
+    """
+
+    LANGUAGES = ("de", "en", "es", "fr", "it", "ru")
+    VOCABULARY_SIZE = 8192
+
+    def examples(self, split: str, tmp_dir: Path) -> Iterator[Example]:
+        wheel = wheels.fetch(WHEEL, tmp_dir)
+        for source, target in itertools.permutations(self.LANGUAGES, 2):
+            for pair in holdout.pairs_of(
+                split,
+                lambda a=source, b=target: holdout.clean(read_pairs(wheel, b, a)),
+                holdout.split_by(HELD_OUT),
+            ):
+                yield {"inputs": f"<2{target}> {pair.source}", "targets": pair.target}
+
+    def fake(self, split: str) -> Iterator[Example]:
+        for index, (english, german) in enumerate(made_up.pairs(split)):
+            if index % 2:
+                yield {"inputs": f"<2en> {german}", "targets": english}
+            else:
+                yield {"inputs": f"<2de> {english}", "targets": german}
+
+
+def read_pairs(wheel: Path, target: str, source: str = "en") -> Iterator[Pair]:
     """Pairs of the texts that stand under one key in one component, as they are."""
-    pattern = re.compile(rf"([^/]+/components/([^/]+)/translations/){language}\.json")
+    pattern = re.compile(rf"([^/]+/components/([^/]+)/translations/){target}\.json")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         for name in sorted(names):
             match = pattern.fullmatch(name)
-            if match is None or match[1] + "en.json" not in names:
+            other = match and f"{match[1]}{source}.json"
+            if match is None or other not in names:
                 continue
-            english = dict(_texts(json.loads(archive.read(match[1] + "en.json"))))
-            foreign = dict(_texts(json.loads(archive.read(name))))
-            for key in english:
-                if key in foreign:
-                    yield Pair(english[key], foreign[key], match[2])
+            given = dict(_texts(json.loads(archive.read(other))))
+            wanted = dict(_texts(json.loads(archive.read(name))))
+            for key in given:
+                if key in wanted:
+                    yield Pair(given[key], wanted[key], match[2])
 
 
 def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -30,7 +30,7 @@ import gin
 from gin import config as gin_config
 from gin import config_parser
 
-from t2t import knobs, registry
+from t2t import knobs, old_names, registry
 
 KNOB = re.compile(r"[A-Za-z_]\w*$")
 BINDING = re.compile(r"([A-Za-z_][\w.]*)\.([A-Za-z_]\w*)$")
@@ -123,7 +123,7 @@ class Config:
 
     def set_knob(self, name: str, value: Any) -> None:
         if name not in self.knobs:
-            hint = registry.close_to(name, self.knobs)
+            hint = old_names.told("knob", name) or registry.close_to(name, self.knobs)
             raise ConfigError(f"there is no knob named {name!r} in this set.{hint}")
         was = self.knobs[name]
         if isinstance(was, Reference) or was is None or value is None:

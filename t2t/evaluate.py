@@ -22,6 +22,7 @@ from t2t import registry
 from t2t.data import pipeline  # noqa: F401  registers `batches`
 from t2t.decode.decoder import Decoder
 from t2t.decode.options import DecodeOptions
+from t2t.features import EOS, number_text
 from t2t.run.folder import RunFolder, write_text
 from t2t.run.problems import decoded_examples
 from t2t.sources import Batch, Source
@@ -59,7 +60,10 @@ class EvaluationOptions:
 
 
 # What `Losses` gives for the models of the house; others name theirs in METRICS.
-OF_LOSSES = ("loss", "accuracy", "cross_entropy", "perplexity", "bits_per_byte")
+OF_LOSSES = (
+    *("loss", "accuracy", "cross_entropy", "perplexity"),
+    *("bits_per_byte", "bits_per_dim"),
+)
 
 
 def check_metric(options: EvaluationOptions, problem: Any, model: Any) -> None:
@@ -95,37 +99,55 @@ class Losses:
 
         def run(batch: dict[str, Any]) -> Any:
             losses, inner = model.losses(batch, training=False)
-            return losses, inner.get("metrics", {})
+            shares = {
+                name: tf.reduce_sum(value, axis=0)
+                for name, value in inner.items()
+                if name.endswith("/expert_share")
+            }
+            return losses, inner.get("metrics", {}), shares
 
         self._run = tf.function(run, jit_compile=jit, autograph=False)
+        self._unit = "bits_per_byte"
+        self.shares: dict[str, list[float]] = {}  # of each expert, by layer
 
     def __call__(self, source: Source, steps: int) -> dict[str, float]:
         """{'loss', 'accuracy', …} over `steps` batches of the source, 0 for all."""
         sums: dict[str, np.ndarray] = {}
+        counts: dict[str, np.ndarray] = {}
         size = 0
         for batch in itertools.islice(source, steps or None):
             arrays = {name: tf.constant(value) for name, value in batch.items()}
-            losses, metrics = self._run(arrays)
+            losses, metrics, shares = self._run(arrays)
+            for name, row in shares.items():
+                counts[name] = counts.get(name, 0.0) + row.numpy()
             named = {
                 f"loss/{g}" if len(losses) > 1 else "loss": v for g, v in losses.items()
             }
             for name, (total, weight) in {**named, **metrics}.items():
                 pair = np.array([float(total), float(weight)])
                 sums[name] = sums.get(name, 0.0) + pair
-            size += self._bytes(batch)
+            size += self._units(batch)
+        self.shares = {
+            name: np.round(row / max(row.sum(), 1e-9), 4).tolist()
+            for name, row in counts.items()
+        }
         values = {name: float(s / max(w, 1e-9)) for name, (s, w) in sums.items()}
         if "cross_entropy" in values:
             values["perplexity"] = math.exp(min(values["cross_entropy"], 50.0))
             if size:
                 bits = sums["cross_entropy"][0] / math.log(2)
-                values["bits_per_byte"] = float(bits / size)
+                values[self._unit] = float(bits / size)
         return values
 
-    def _bytes(self, batch: Batch) -> int:
-        """Bytes of the texts of a language model's batch, else 0."""
+    def _units(self, batch: Batch) -> int:
+        """Bytes of the texts, or values of the pictures, of a language model's batch,
+        else 0."""
         features = self.problem.offered()
-        if set(features) != {"targets"} or features["targets"].kind != "text":
+        if set(features) != {"targets"} or not features["targets"].sequence:
             return 0
+        if features["targets"].kind == "pixels":
+            self._unit = "bits_per_dim"
+            return int((batch["targets"] > EOS).sum())
         return sum(
             len(text.encode("utf-8", "surrogatepass")) + 1
             for text in segment_texts(batch, "targets", features["targets"].vocabulary)
@@ -146,6 +168,12 @@ class Decodes:
     inputs: list[str]
     references: list[str]
     outputs: list[str]
+
+    @property
+    def shown(self) -> tuple[str, str] | None:
+        """An input and its output that are easy to look at: of a middling length."""
+        pairs = zip(self.inputs, self.outputs, strict=True)
+        return next((p for p in pairs if 4 <= len(p[1].split()) <= 12), None)
 
     def scores(self, names: tuple[str, ...]) -> dict[str, float]:
         return metrics_lib.scores(names, self.references, self.outputs)
@@ -169,6 +197,8 @@ def decode_split(
     examples = list(decoded_examples(problem, split, data_dir=data_dir, limit=limit))
     inputs = [example["inputs"] for example in examples]
     references = [example[problem.TARGET] for example in examples]
+    if features[problem.TARGET].kind == "real":
+        references = [number_text(np.ravel(value)) for value in references]
     return Decodes(inputs, references, decoder.decode(inputs, options))
 
 
@@ -205,11 +235,9 @@ def save_decodes(
 ) -> None:
     """Keeps some decodes and an attention picture for the report."""
     rows = list(zip(decodes.inputs, decodes.references, decodes.outputs, strict=True))
-    # The first sentence of a middling length is the easiest to look at.
-    shown = next((r for r in rows if 4 <= len(r[2].split()) <= 12), None)
     record: dict[str, Any] = {"step": step, "rows": rows[:count]}
-    if shown is not None and set(decoder.features) == {"inputs", "targets"}:
-        targets, inputs, weights = decoder.attention(shown[0], shown[2])
+    if decodes.shown is not None and decoder.translates:
+        targets, inputs, weights = decoder.attention(*decodes.shown)
         record["attention"] = {
             "targets": targets,
             "inputs": inputs,

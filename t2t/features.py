@@ -17,6 +17,7 @@ import numpy as np
 from t2t import registry
 
 PAD, EOS = 0, 1
+SEQUENCES = ("text", "pixels")  # kinds that are ids, one after another
 
 
 class Vocabulary(Protocol):
@@ -56,7 +57,8 @@ class Vocabulary(Protocol):
 class Feature:
     """One named array of an example.
 
-    kind: 'text' (ids of a vocabulary, ending with EOS), 'label' (one class id),
+    kind: 'text' (ids of a vocabulary, ending with EOS), 'pixels' (the same, of the
+      values of a picture, see `t2t.text.Pixels`), 'label' (one class id),
       'image' (uint8 [H, W, C]), 'real' (float vector or series), 'audio' (int16
       samples [N]), 'slots' (whole numbers beside a text, see `along`).
     shape: of one example, without batch; None where it varies.
@@ -88,6 +90,11 @@ class Feature:
             )
 
     @property
+    def sequence(self) -> bool:
+        """Whether it is ids one after another, to be packed, cut and padded."""
+        return self.kind in SEQUENCES
+
+    @property
     def size(self) -> int:
         """Number of ids or classes.
 
@@ -99,6 +106,13 @@ class Feature:
         if not self.classes:
             raise ValueError(f"a {self.kind!r} feature has no vocabulary")
         return self.classes
+
+    @property
+    def bare(self) -> Feature:
+        """The same, knowing how many ids there are and not which."""
+        if self.vocabulary is None:
+            return self
+        return dataclasses.replace(self, vocabulary=None, classes=self.size)
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -117,12 +131,21 @@ def text(vocabulary: Vocabulary) -> Feature:
     return Feature("text", (None,), "int32", "T", vocabulary)
 
 
+def pixels(vocabulary: Vocabulary) -> Feature:
+    return Feature("pixels", (None,), "int32", "T", vocabulary)
+
+
 def label(vocabulary: Vocabulary) -> Feature:
     return Feature("label", (), "int32", "", vocabulary)
 
 
 def image(height: int, width: int, channels: int) -> Feature:
     return Feature("image", (height, width, channels), "uint8", "HWC")
+
+
+def number_text(values: Iterable[float]) -> str:
+    """The numbers of a real feature as text, apart by spaces."""
+    return " ".join(f"{value:.6g}" for value in values)
 
 
 class FeatureMismatch(ValueError):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from t2t import registry
+from t2t import old_names, registry
 
 LEAST = {
     1: (
@@ -18,12 +18,17 @@ LEAST = {
         "experiment.keep_checkpoint_max batches.tokens_per_batch "
         "batches.examples_per_batch batches.max_length step.accumulate "
         "learning_rate.decay_steps blocks.filter_size blocks.num_heads "
-        "blocks.num_kv_heads blocks.window blocks.max_length *.hidden_size "
-        "*.num_layers *.num_decoder_layers *.blocks_per_stage"
+        "blocks.num_kv_heads blocks.window blocks.dilation blocks.block_length "
+        "blocks.max_relative_position blocks.filter_width blocks.expert_every "
+        "blocks.experts_per_token blocks.max_length *.hidden_size "
+        "*.num_layers *.num_decoder_layers *.num_rec_steps *.act_max_steps"
     ),
     0: (
         "evaluation.steps evaluation.decode_examples evaluation.early_stopping_steps "
         "evaluation.early_stopping_delta experiment.seed step.clip_norm "
+        "blocks.memory_length blocks.logit_softcap blocks.experts "
+        "blocks.capacity_factor blocks.load_balance_weight blocks.router_z_weight "
+        "*.act_loss_weight "
         "optimizer.epsilon optimizer.weight_decay learning_rate.constant "
         "learning_rate.warmup_steps learning_rate.decay_rate"
     ),
@@ -31,6 +36,7 @@ LEAST = {
 # From 0, below 1.
 SHARES = (
     "*.dropout *.attention_dropout *.relu_dropout *.label_smoothing step.ema_decay "
+    "blocks.router_jitter *.act_epsilon "
     "optimizer.beta_1 optimizer.beta_2 optimizer.momentum"
 ).split()
 CHOICES = {
@@ -39,10 +45,17 @@ CHOICES = {
         "auto", "float32", "bfloat16", "mixed_bfloat16", "float16", "mixed_float16",
     ),
     "batches.batching": ("auto", "packed", "buckets", "examples"),
-    "optimizer.name": ("adam", "adamw", "adafactor", "lion", "sgd", "momentum"),
+    "optimizer.name": (
+        *("adam", "adamw", "adafactor", "lion", "muon", "sgd", "momentum"),
+    ),
     "blocks.norm": ("layer", "rms", "none"),
     "blocks.norm_position": ("pre", "post"),
-    "blocks.position": ("sinusoid", "learned", "rotary", "relative", "none"),
+    "blocks.position": (
+        "sinusoid", "learned", "rotary", "relative", "alibi", "relative_vectors",
+        "relative_keys", "relative_sinusoid", "none",
+    ),
+    "lstm_seq2seq.attention": ("luong", "bahdanau"),
+    "universal_transformer.recurrence_type": ("basic", "act"),
     "omni.audio_head": ("parallel", "delay", "depth"),
     "speech_codec.quantiser": ("finite_scalar", "residual"),
     "blocks.activation": ("relu", "gelu", "silu", "swiglu", "geglu", "reglu"),
@@ -111,13 +124,16 @@ def misfit(values: Mapping[str, Any]) -> str:
         return f"num_heads={heads} does not divide hidden_size={size}"
     if heads and groups and heads % groups:
         return f"num_kv_heads={groups} does not divide num_heads={heads}"
+    experts, each = values.get("blocks.experts"), values.get("blocks.experts_per_token")
+    if experts and each and each > experts:
+        return f"experts_per_token={each} is more than experts={experts}"
     return ""
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     if value in choices:
         return ""
-    hint = registry.close_to(str(value), choices)
+    hint = old_names.told(name, str(value)) or registry.close_to(str(value), choices)
     return f"{name} has no {value!r}.{hint} It takes {', '.join(choices)}"
 
 

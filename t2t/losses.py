@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from keras import ops
 
 Sum = tuple[Any, Any]  # (sum of weighted values, sum of weights), float32 scalars
+
+# Inner values of layers, [B] each, that are told beside the loss or join it.
+PER_ROW = ("load_balance", "router_z", "expert_dropped", "ponder")
+MOST_EXPERTS = 16  # whose shares are told one by one
 
 
 def cross_entropy(
@@ -70,6 +75,42 @@ def label_metrics(logits: Any, labels: Any, weights: Any) -> dict[str, Sum]:
     }
 
 
+def add_auxiliary(
+    loss: Sum, inner: dict[str, Any], weights: Mapping[str, float], row_weights: Any
+) -> tuple[Sum, dict[str, Sum]]:
+    """The loss with the auxiliary losses of all layers, and their means to be told.
+
+    A layer's auxiliary loss is a number for each row, of its own tokens; it joins the
+    loss as often as the row's targets count, so that sharding changes nothing.
+
+    Args:
+      loss: of the outputs.
+      inner: holds '.../NAME' [B] for names in `PER_ROW`, and '.../expert_share'
+        [B, E].
+      weights: by NAME.
+      row_weights: float [B], the targets of each row.
+    """
+    total, weight = loss
+    row_weights = ops.cast(row_weights, "float32")
+    told: dict[str, Sum] = {}
+    for name in PER_ROW:
+        found = _of_layers(inner, name)
+        if found:
+            total = total + ops.sum(sum(found) * row_weights) * weights.get(name, 0.0)
+            told[name] = weighted_sum(sum(found) / len(found), row_weights)
+    shares = _of_layers(inner, "expert_share")
+    if shares and shares[0].shape[-1] <= MOST_EXPERTS:
+        mean: Any = sum(shares) / len(shares)
+        for i in range(mean.shape[-1]):
+            told[f"expert_{i}"] = weighted_sum(mean[:, i], row_weights)
+    return (total, weight), told
+
+
+def _of_layers(inner: dict[str, Any], name: str) -> list[Any]:
+    """The inner values '.../name' of all layers."""
+    return [v for path, v in inner.items() if path.rsplit("/", 1)[-1] == name]
+
+
 def of_tokens(
     logits: Any,
     targets: Any,
@@ -78,12 +119,19 @@ def of_tokens(
     *,
     label_smoothing: float,
     training: bool,
+    auxiliary: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, Sum], dict[str, Any]]:
-    """What a text model's `losses` returns: one group, and metrics when evaluating."""
-    loss = cross_entropy(logits, targets, segments > 0, label_smoothing=label_smoothing)
+    """What a text model's `losses` returns: one group, and metrics when evaluating.
+
+    Args:
+      auxiliary: weights of the layers' own losses, see `add_auxiliary`.
+    """
+    present = ops.cast(segments > 0, "float32")
+    loss = cross_entropy(logits, targets, present, label_smoothing=label_smoothing)
+    loss, told = add_auxiliary(loss, inner, auxiliary or {}, ops.sum(present, axis=1))
     if not training:
-        inner = {**inner, "metrics": token_metrics(logits, targets, segments)}
-    return {"all": loss}, inner
+        told.update(token_metrics(logits, targets, segments))
+    return {"all": loss}, {**inner, "metrics": told} if told else inner
 
 
 def of_labels(
@@ -94,9 +142,11 @@ def of_labels(
     *,
     label_smoothing: float,
     training: bool,
+    auxiliary: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, Sum], dict[str, Any]]:
     """What a classifier's `losses` returns; logits [B, V], labels int [B]."""
     loss = cross_entropy(logits, labels, weights, label_smoothing=label_smoothing)
+    loss, told = add_auxiliary(loss, inner, auxiliary or {}, weights)
     if not training:
-        inner = {**inner, "metrics": label_metrics(logits, labels, weights)}
-    return {"all": loss}, inner
+        told.update(label_metrics(logits, labels, weights))
+    return {"all": loss}, {**inner, "metrics": told} if told else inner

@@ -8,6 +8,7 @@ BLEU and chrF are sacrebleu's, and `signature` gives the line to quote with them
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -96,10 +97,32 @@ def _corpus_score(name: str) -> Callable[[Sequence[str], Sequence[str]], float]:
     return score
 
 
+def _number(text: str) -> float:
+    """Of an output; 0 for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _pearson(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Correlation of numbers; 0 where one side does not vary."""
+    sides = [[_number(t) for t in texts] for texts in (references, hypotheses)]
+    means = [sum(side) / len(side) for side in sides]
+    wanted, given = (
+        [x - mean for x in side] for side, mean in zip(sides, means, strict=True)
+    )
+    scale = math.sqrt(sum(x * x for x in wanted) * sum(x * x for x in given))
+    if not scale:
+        return 0.0
+    return sum(a * b for a, b in zip(wanted, given, strict=True)) / scale
+
+
 METRICS = {
     "accuracy": Metric(_exact, 1.0),
     "bleu": Metric(_corpus_score("bleu"), 100.0),
     "chrf": Metric(_corpus_score("chrf"), 100.0),
+    "pearson": Metric(_pearson, 1.0),
     "placeholders_kept": Metric(_placeholders_kept, 1.0),
     "sequence_accuracy": Metric(_exact, 1.0),
     "word_error_rate": Metric(word_error_rate, 0.0),

@@ -26,6 +26,7 @@ import dataclasses
 import importlib
 import importlib.machinery
 import importlib.util
+import itertools
 import re
 import sys
 from collections.abc import Callable, Container
@@ -34,6 +35,7 @@ from typing import Any, TypeVar
 
 import gin
 
+from t2t import old_names
 from t2t.names import close_to
 
 KINDS = ("problem", "model")
@@ -68,8 +70,14 @@ class Declaration:
 
     @property
     def summary(self) -> str:
-        """The first line of the documentation."""
-        return self.doc.strip().split("\n")[0] if self.doc.strip() else ""
+        """The first sentence of the documentation, as one line."""
+        lines = itertools.takewhile(
+            lambda line: line and not line.startswith("t2t-"),
+            self.doc.strip().split("\n"),
+        )
+        paragraph = " ".join(line.strip() for line in lines)
+        ended = re.match(r".*?(?<!\bal)\.(?=\s+[A-Z]|$)", paragraph)
+        return ended.group(0) if ended else paragraph
 
     @property
     def paper(self) -> str:
@@ -290,7 +298,7 @@ class Registry:
                 )
             return declaration
         word = kind.replace("_", " ")
-        hint = close_to(name, table)
+        hint = old_names.told(kind, base) or close_to(name, table)
         for place in self.unread:
             hint += f" (unread: {place.place}: {place.reason})"
         if not hint:

@@ -15,11 +15,12 @@ import pytest
 from t2t import features as features_lib
 from t2t import registry
 from t2t.features import Feature
+from t2t.knobs import CHOICES
 from t2t.layers.blocks import BlockShape
 from t2t.problems.problem import DataUnavailable
 from t2t.run.build import blank_batch
 from t2t.sources import Batch
-from t2t.text import ClassLabels, Symbols
+from t2t.text import ClassLabels, Pixels, Symbols
 
 DIGITS = Symbols("digits", "0123456789")  # ids 2 to 11
 LABELS = ClassLabels("labels", ("a", "b", "c"))
@@ -36,12 +37,36 @@ KNOBS: dict[str, Any] = {
     "decoder_blocks": 1,
     "wave_blocks": 1,
     "depth_size": 16,
+    "num_decoder_layers": None,
+    "num_rec_steps": 2,
+    "patch_size": 4,
+    "num_filters": 4,
+    "act_max_steps": 2,
 }
 BLOCKS: dict[str, Any] = {"hidden_size": 16, "filter_size": 32, "num_heads": 2}
+
+EXPERTS = {"experts": 4, "expert_every": 1, "experts_per_token": 2}
+# Every knob of the blocks that changes what a token sees.
+SEEING: list[dict[str, Any]] = [
+    *({"position": position} for position in CHOICES["blocks.position"]),
+    *(
+        {"position": position, "window": 3, "num_kv_heads": 1}
+        for position in ("rotary", "relative", "relative_vectors", "relative_keys")
+    ),
+    {"position": "relative_vectors", "max_relative_position": 2},
+    {"position": "relative_keys", "max_relative_position": 2},
+    {"window": 2, "dilation": 2, "position": "alibi"},
+    {"block_length": 3, "memory_length": 1},
+    {"block_length": 2, "memory_gradient": False, "position": "relative_sinusoid"},
+    {"logit_softcap": 1.0, "qk_norm": True, "norm_position": "post"},
+    {"filter_width": 3, "window": 2},
+    {**EXPERTS, "activation": "swiglu"},
+]
 
 _OFFERS = {
     "real": Feature("real", (3,), "float32", "X", low=(-2.0,) * 3, high=(1.0,) * 3),
     "text": features_lib.text(DIGITS),
+    "pixels": features_lib.pixels(Pixels((2, 1, 3))),
     "label": features_lib.label(LABELS),
     "image": features_lib.image(8, 8, 1),
     "audio": Feature("audio", (2560,), "int16", "N"),
@@ -101,11 +126,13 @@ def make(
     *,
     blocks: dict[str, Any] | None = None,
     shallow: bool = False,
+    offered: dict[str, Feature] | None = None,
     **knobs: Any,
 ) -> Any:
     """A tiny built model.
 
     Args:
+      offered: features in place of the usual ones.
       blocks, knobs: replace the usual ones, where the model has them.
       shallow: one layer, for tests that compile it many times.
     """
@@ -117,7 +144,7 @@ def make(
         given["blocks"] = BlockShape(**{**BLOCKS, **(blocks or {})})
     elif "dropout" in known and blocks and "dropout" in blocks:
         given.setdefault("dropout", blocks["dropout"])
-    offered = features(name)
+    offered = offered or features(name)
     model = cls(offered, **given)
     model(blank_batch(offered))
     return model
@@ -125,7 +152,7 @@ def make(
 
 def packs(offered: dict[str, Feature]) -> bool:
     """Whether several examples share a row: where all is text, or goes along one."""
-    return all(f.kind == "text" or f.along for f in offered.values())
+    return all(f.sequence or f.along for f in offered.values())
 
 
 def batch(
@@ -149,7 +176,7 @@ def batch(
         made["weights"] = np.ones(rows, np.float32)
         made["weights"][-1] = 0.0
     for name, feature in offered.items():
-        if feature.kind == "text":
+        if feature.sequence:
             made.update(_text(name, feature, rng, (rows, length), packed))
         elif feature.kind == "label":
             made[name] = rng.integers(0, feature.size, rows).astype(np.int32)
@@ -162,6 +189,9 @@ def batch(
         elif feature.kind == "slots":
             shape = (rows, length, *(size or 1 for size in feature.shape[1:]))
             made[name] = rng.integers(0, feature.classes or 2, shape).astype(np.int32)
+        elif feature.kind == "real":
+            shape = (rows, *(size or length for size in feature.shape))
+            made[name] = rng.normal(size=shape).astype(np.float32)
         else:
             raise NotImplementedError(f"no random {feature.kind!r} feature yet")
     return made

@@ -22,9 +22,9 @@ def pairs(
     english: Iterable[Path], foreign: Iterable[Path], packages: Iterable[Path]
 ) -> Iterator[Pair]:
     """Pairs from apt's lists Translation-en, Translation-xx and Packages."""
-    sources = dict(_sources(packages))
-    translated = {md5: blocks for _, md5, blocks in _descriptions(foreign)}
-    for package, md5, blocks in _descriptions(english):
+    sources = dict(sources_of(packages))
+    translated = {md5: blocks for _, md5, blocks in described(foreign)}
+    for package, md5, blocks in described(english):
         if md5 not in translated:
             continue
         group = f"package {sources.get(package, package)}"
@@ -32,7 +32,7 @@ def pairs(
             yield Pair(source, target, group)
 
 
-def _descriptions(lists: Iterable[Path]) -> Iterator[tuple[str, str, list[str]]]:
+def described(lists: Iterable[Path]) -> Iterator[tuple[str, str, list[str]]]:
     """(package, MD5, [title, paragraph or item, …]) of each stanza."""
     for path in lists:
         with path.open(encoding="utf-8") as file:
@@ -79,7 +79,7 @@ def _aligned(english: list[str], foreign: list[str]) -> Iterator[tuple[str, str]
             yield source, target
 
 
-def _sources(lists: Iterable[Path]) -> Iterator[tuple[str, str]]:
+def sources_of(lists: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """(package, source package) of each stanza of Packages that names one."""
     for path in lists:
         package = ""

@@ -31,8 +31,9 @@ from t2t.problems.omni.scores import (
 )
 from t2t.problems.omni.sentences import english_words
 from t2t.problems.omni.sphinx import Sphinx
+from t2t.problems.omni.texts import Texts
 from t2t.problems.omni.voiceprints import Voiceprints, equal_error_rate
-from t2t.problems.problem import TEST, DataUnavailable
+from t2t.problems.problem import TEST, TRAIN, DataUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Examination:
         sight = judges.PictureJudge(digits)
         judge = Judge(chat, speech, sight, people=people, prints=prints)
         for cell in cells or self.CELLS:
-            yield judge(cell, self._turns(cell, digits))
+            yield judge(cell, self._turns(cell, digits, tmp_dir))
         if self.GROUPS and not cells:
             yield disparity([judge.items[name] for name in self.GROUPS])
         if judge.heard:
@@ -90,11 +91,20 @@ class Examination:
         """The first question of each cell, and its right answer."""
         digits = pictures.Digits(tmp_dir)
         for cell in self.CELLS:
-            yield cell, self._turns(cell, digits)[0]
+            yield cell, self._turns(cell, digits, tmp_dir)[0]
 
-    def _turns(self, cell: Cell, digits: pictures.Digits) -> list[tasks.Turn]:
-        rng = np.random.default_rng([9, *cell.name.encode()])
-        world = tasks.World(rng, digits, TEST, unseen=True, voices=cell.voices)
+    def _turns(
+        self, cell: Cell, digits: pictures.Digits, tmp_dir: Path
+    ) -> list[tasks.Turn]:
+        split = TRAIN if cell.seen else TEST
+        world = tasks.World(
+            np.random.default_rng([9, *cell.name.encode()]),
+            digits,
+            split,
+            unseen=not cell.seen,
+            voices=cell.voices,
+            texts=Texts(split, tmp_dir),
+        )
         task = self.TASKS[cell.task][0]
         return [task(world) for _ in range(self.questions)]
 
@@ -197,7 +207,7 @@ class Judge:
         spoken = [p for m in wanted for p in m.parts if isinstance(p, Utterance)]
         sounds = iter(synthesise(spoken))
         return [
-            [Sound(next(sounds)) if isinstance(p, Utterance) else p for p in m.parts]
+            [next(sounds) if isinstance(p, Utterance) else p for p in m.parts]
             for m in wanted
         ]
 

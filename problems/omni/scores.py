@@ -13,6 +13,7 @@ from t2t.problems.omni import tasks
 from t2t.problems.omni.sentences import REFUSALS
 
 DRAWS = 2000  # of the bootstrap
+VERBATIM = 5  # words that are no accident
 Pairs = Sequence[tuple[str, str]]  # (what is right, what was given)
 
 
@@ -21,7 +22,8 @@ class Cell:
     """One cell: its task, the voices of users, and how an answer is scored.
 
     score: 'exact' words, 'errors' of words, 'things' drawn, 'moves' among the words,
-      or whether the answer 'refuses'.
+      or whether the answer 'refuses', or is 'verbatim' the right one from its start.
+    seen: whether it asks for what training has, and not for what it never had.
     goal: of the score; None where it is only reported.
     condition: of what the user says, see `conditions`.
     """
@@ -32,6 +34,7 @@ class Cell:
     goal: float | None = None
     voices: str = "voice"
     condition: str = ""
+    seen: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +115,14 @@ def counts(score: str, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
         "things": _things,
         "moves": _moves,
         "refuses": lambda wanted, given: (int(refuses(given)), 1),
+        "verbatim": lambda wanted, given: (int(_opening(wanted) == _opening(given)), 1),
     }[score]
     both = np.array([counted(*pair) for pair in pairs], np.float64)
     return both[:, 0], both[:, 1]
+
+
+def _opening(text: str) -> list[str]:
+    return text.split()[:VERBATIM]
 
 
 def _things(wanted: str, given: str) -> tuple[int, int]:

@@ -139,6 +139,16 @@ def spoken_sentence(
     return choose(rng, [*(form.format(**parts) for form in SENTENCES), asked])
 
 
+def moving_sentence(rng: np.random.Generator) -> str:
+    """What films are described by: two things, and where each moves."""
+    things = (*SHAPES, *DIGITS["en"])
+    told = [
+        f"{choose(rng, list(COLOURS))} {choose(rng, things)} {choose(rng, WAYS)}"
+        for _ in range(2)
+    ]
+    return " and ".join(told)
+
+
 def english_words() -> list[str]:
     """Every English word that occurs in what is said, sorted."""
     texts = [*DIGITS["en"], *COLOURS, *SHAPES, *WAYS, *SAID]

@@ -22,6 +22,7 @@ from t2t.problems.omni.sentences import (
     choose,
     words,
 )
+from t2t.problems.omni.texts import Texts
 from t2t.problems.problem import TRAIN
 
 MOVES = (("left", "right"), ("up", "down"))
@@ -34,6 +35,7 @@ class World:
     split: of the handwritten digits.
     unseen: whether strings of digits are those kept from training.
     voices: of users, the `kind` of `voices.ask`.
+    texts: real ones; None where no task needs them.
     """
 
     rng: np.random.Generator
@@ -41,6 +43,7 @@ class World:
     split: str
     unseen: bool = False
     voices: str = "seen"
+    texts: Texts | None = None
 
     def ask(self, text: str, language: str = "") -> Any:
         return voices.ask(text, self.rng, kind=self.voices, language=language)
@@ -132,6 +135,21 @@ def translate_speech(world: World) -> Turn:
     number = world.number()
     heard = world.ask(words(number, language), language)
     return [user("say in english", heard), written(words(number))]
+
+
+# -- real text -----------------------------------------------------------------------
+
+
+def prose(world: World) -> Turn:
+    assert world.texts is not None
+    begins, goes_on = world.texts.passage(world.rng)
+    return [user(f"go on: {begins}"), written(goes_on)]
+
+
+def translate_prose(world: World) -> Turn:
+    assert world.texts is not None
+    english, german = world.texts.pair(world.rng)
+    return [user(f"in german: {english}"), written(german)]
 
 
 # -- pictures ------------------------------------------------------------------------
@@ -239,13 +257,20 @@ def video_and_speech_to_speech(world: World) -> Turn:
 
 Tasks = dict[str, tuple[Callable[[World], Turn], float]]  # name: task, its share
 
-TASKS: Tasks = {
+# Those that text alone is asked for and given.
+TEXT: Tasks = {
     "text_to_text": (text_to_text, 1.0),
+    "translate_text": (translate_text, 0.5),
+    "prose": (prose, 1.0),
+    "translate_prose": (translate_prose, 1.0),
+}
+
+TASKS: Tasks = {
+    **TEXT,
     "text_to_speech": (text_to_speech, 1.5),
     "speech_to_text": (speech_to_text, 2.0),
     "speech_to_speech": (speech_to_speech, 2.0),
     "speech_answered_in_text": (speech_answered_in_text, 1.0),
-    "translate_text": (translate_text, 0.5),
     "translate_speech": (translate_speech, 1.0),
     "text_to_image": (text_to_image, 1.0),
     "speech_to_image": (speech_to_image, 1.0),

@@ -56,8 +56,9 @@ class Voiceprints:
         rng = np.random.default_rng(12)
         said = [sentences.spoken_sentence(rng) for _ in range(REFERENCES)]
         self.voices = tuple(voices.ASSISTANTS)
-        sounds = synthesise([voices.say(t, v) for v in self.voices for t in said])
-        prints = embed(self._weights, sounds).reshape(len(self.voices), len(said), -1)
+        asked = [voices.say(t, v) for v in self.voices for t in said]
+        prints = embed(self._weights, [s.samples for s in synthesise(asked)])
+        prints = prints.reshape(len(self.voices), len(said), -1)
         self._known = _unit(prints.mean(axis=1))
 
     def __call__(self, sounds: Sequence[np.ndarray]) -> np.ndarray:

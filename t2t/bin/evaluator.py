@@ -18,7 +18,7 @@ command = Command(
     knobs="decode_hparams",
 )
 command.string("output_dir", None, "the run folder")
-command.string("problem", None, "an examination, such as omni_matrix; the run's own")
+command.string("problem", None, "another than the run's; an examination, too")
 command.integer("questions", None, "of each part of an examination")
 command.string("data_dir", None, "where the data are; where the run was trained from")
 command.string("checkpoint_path", None, "the best or newest one by default")
@@ -47,11 +47,13 @@ def _main(values: Any, words: list[str]) -> None:
     load_tensorflow()
     from t2t import experiment, metrics
     from t2t.decode.options import parse
+    from t2t.run.problems import is_examination
 
-    if values["problem"].value:
+    problem = values["problem"].value
+    if problem and is_examination(problem):
         experiment.examine(
             values["output_dir"].value,
-            values["problem"].value,
+            problem,
             data_dir=values["data_dir"].value,
             checkpoint_path=values["checkpoint_path"].value,
             questions=values["questions"].value,
@@ -64,6 +66,7 @@ def _main(values: Any, words: list[str]) -> None:
         split = "test" if values["eval_use_test_set"].value else "dev"
     found = experiment.evaluate(
         values["output_dir"].value,
+        problem=problem,
         data_dir=values["data_dir"].value,
         checkpoint_path=values["checkpoint_path"].value,
         split=split,

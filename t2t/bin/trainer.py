@@ -79,6 +79,7 @@ command.string("secret_file", None, "a file with the secret of --replay")
 command.string("weights", None, "for an actor: a run to take weights from")
 command.integer("actor", 0, "number of the actor; each has seeds of its own")
 command.string("warm_start_from", None, "a run or checkpoint to take weights from")
+command.boolean("dry_run", False, "say what the run would be, and write nothing")
 command.boolean("eval_use_test_set", False, "evaluate on the test split, not dev")
 command.string("checkpoint_path", None, "for --schedule=evaluate: which checkpoint")
 for _name, _help in FILE_FLAGS.items():
@@ -101,7 +102,7 @@ def _main(values: Any, words: list[str]) -> int | None:
 
         return list_zoo()
     report_unread()
-    if not flags["output_dir"]:
+    if not flags["output_dir"] and not flags["dry_run"]:
         raise UsageError("no --output_dir: say which folder the run is to be in")
     return _dispatch(flags)
 
@@ -130,7 +131,7 @@ def configuration(flags: dict[str, Any]) -> Any:
     from t2t import config
 
     files = list(flags["gin_file"])
-    saved = Path(flags["output_dir"]) / "config.gin"
+    saved = Path(flags["output_dir"] or "") / "config.gin"
     if not flags["hparams_set"] and not files and saved.is_file():
         files = [str(saved)]
     loaded = config.load(
@@ -161,6 +162,8 @@ def _train(flags: dict[str, Any]) -> int | None:
     from t2t.run.problems import ready_data
 
     check_match(config.knob("problem"), config.knob("model"))
+    if flags["dry_run"]:
+        return _dry_run(flags, config)
     refuse_another(flags["output_dir"], config)
     data_dir = ready_data(
         config,
@@ -182,6 +185,26 @@ def _train(flags: dict[str, Any]) -> int | None:
         remote=_remote(flags, experiment.Remote),
     )
     return 130 if result.reason == "SIGINT" else 0
+
+
+def _dry_run(flags: dict[str, Any], config: Any) -> int:
+    from t2t.run.problems import make_problem
+
+    data_dir = flags["data_dir"]
+    if make_problem(config).stored and data_dir is None:
+        data = Path(flags["output_dir"] or "") / "data"
+        if not flags["output_dir"] or not data.is_dir():
+            name = config.knob("problem")
+            raise UsageError(
+                f"a dry run makes no data: t2t-datagen --problem={name} "
+                "--data_dir=DATA first, then --data_dir=DATA"
+            )
+        data_dir = str(data)
+    load_tensorflow()
+    from t2t import experiment
+
+    experiment.dry_run(config, data_dir=data_dir)
+    return 0
 
 
 def _remote(flags: dict[str, Any], remote: Any) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-from t2t import registry
+from t2t import old_names, registry
+from t2t.bin import completion
 from t2t.bin.command import Command, UsageError, add_usr_dir, load_tensorflow
 
 KINDS = ("problem", "model", "hparams_set")
-ACTIONS = ("list", "show", "card")
+ACTIONS = ("list", "show", "compare", "card", "completion")
 
 command = Command(
     "t2t-zoo",
@@ -17,12 +20,13 @@ command = Command(
     [
         "t2t-zoo list [problems|models|hparams_sets]",
         "t2t-zoo show NAME [--examples]",
-        "t2t-zoo card --output_dir=RUN [--before=RUN_BEFORE_SAFETY]",
+        "t2t-zoo compare RUN RUN [--html=FILE]",
     ],
 )
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
 command.boolean("examples", False, "with show PROBLEM: three decoded examples")
 command.string("data_dir", None, "with --examples: real ones from these shards")
+command.string("html", None, "with compare: also write a page with the curves")
 command.string("output_dir", None, "with card: the omni run")
 command.string("before", None, "with card: the run before its safety fine-tuning")
 command.string("card_dir", None, "with card: where to write; OUTPUT_DIR/card")
@@ -38,6 +42,9 @@ def _main(values: Any, words: list[str]) -> int | None:
     if not words:
         raise UsageError(f"say what to do: {', '.join(ACTIONS)}. {command.examples[0]}")
     action, *names = words
+    if action == "complete":  # the shell asks, see `completion`
+        print("\n".join(completion.complete(" ".join(names))))
+        return 0
     if action not in ACTIONS:
         raise UsageError(
             f"there is no action {action!r}.{registry.close_to(action, ACTIONS)} "
@@ -45,6 +52,8 @@ def _main(values: Any, words: list[str]) -> int | None:
         )
     if action == "list":
         return list_zoo(*names)
+    if action == "compare":
+        return compare(names, values["html"].value)
     if action == "card" and not names and values["output_dir"].value:
         names = [values["output_dir"].value]
     if len(names) != 1:
@@ -53,6 +62,9 @@ def _main(values: Any, words: list[str]) -> int | None:
         )
     if action == "card":
         return card(values, names[0])
+    if action == "completion":
+        print(completion.script(names[0]))
+        return 0
     show(names[0])
     if values["examples"].value:
         show_examples(names[0], values["data_dir"].value)
@@ -60,12 +72,14 @@ def _main(values: Any, words: list[str]) -> int | None:
 
 
 def list_zoo(only: str = "") -> int:
-    """Prints every name with its first line of documentation."""
+    """Prints every name with the first sentence of its documentation, on a terminal
+    as much of it as there is room for."""
     titles = {f"{kind}s": kind for kind in KINDS}
     if only and only not in titles:
         hint = registry.close_to(only, titles)
         raise UsageError(f"list takes {', '.join(titles)}, not {only!r}.{hint}")
     zoo = registry.current()
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for title, kind in titles.items():
         if only and title != only:
             continue
@@ -73,7 +87,8 @@ def list_zoo(only: str = "") -> int:
         print(f"{title} ({len(names)})")
         width = max(map(len, names), default=0)
         for name in names:
-            print(f"  {name:{width}}  {zoo.declaration(kind, name).summary}")
+            line = f"  {name:{width}}  {zoo.declaration(kind, name).summary}"
+            print(line if room is None or len(line) <= room else line[: room - 1] + "…")
     for place in zoo.unread:
         print(f"unread: {place.place}: {place.reason}")
     return 0
@@ -85,9 +100,9 @@ def show(name: str) -> None:
     found = [kind for kind in KINDS if _has(kind, name)]
     if not found:
         everything = [n for kind in KINDS for n in zoo.names(kind)]
-        raise registry.UnknownName(
-            f"there is nothing named {name!r}.{registry.close_to(name, everything)}"
-        )
+        hint = "".join(old_names.told(kind, name) for kind in KINDS)
+        hint = hint or registry.close_to(name, everything)
+        raise registry.UnknownName(f"there is nothing named {name!r}.{hint}")
     for kind in found:
         declaration = zoo.declaration(kind, name)
         print(f"{kind.replace('_', ' ')} {name}")
@@ -212,6 +227,22 @@ def _show_spaces(problem: Any) -> None:
         if feature.low is not None:
             shown += f", from {feature.low} to {feature.high}"
         print(f"    {name:12} {shown}")
+
+
+def compare(folders: list[str], page: str | None) -> int:
+    """Prints what differs between runs and what they reached."""
+    from pathlib import Path
+
+    from t2t.run import compare as side_by_side
+    from t2t.run.folder import write_text
+
+    runs = side_by_side.read(folders)
+    for table in (side_by_side.differences(runs), side_by_side.reached(runs)):
+        print(side_by_side.text(table), end="\n\n")
+    if page:
+        write_text(Path(page), side_by_side.html_page(runs))
+        print(page)
+    return 0
 
 
 def card(values: Any, run: str) -> int:

@@ -22,7 +22,7 @@ from t2t.run.folder import RunFolder, open_run
 from t2t.run.log import read_records
 from t2t.run.problems import make_examination
 
-SCHEMA = 2  # 2: a row has `verdicts`, one of each judge
+SCHEMA = 3  # 2: a row has `verdicts`, one of each judge; 3: `memory`
 Say = Callable[[str], None]
 
 
@@ -71,6 +71,7 @@ def gather(
         "voice_guard": _left(folder, "guard.json"),
         "watermark": _left(folder, "watermark.json"),
         "listening": rows("omni_listening", chat),
+        "memory": rows("omni_memory", chat),
         "preparedness": _preparedness(),
         "limitations": list(LIMITATIONS),
         "timing": _timing(folder, time.monotonic() - begin),

@@ -28,29 +28,12 @@ audio { height: 32px; vertical-align: middle }
 
 def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
     """(title, what it is about, its table) of each."""
-    model, timing = card["model"], card["timing"]
-    facts = [
-        ["problem and model", f"{model['problem']}, {model['model']}"],
-        ["training steps", str(model["steps"])],
-        [
-            "training time",
-            f"{model['training']['seconds'] / 60:.0f} minutes, "
-            f"{model['training']['memory_gb']:.1f} GB",
-        ],
-        ["checkpoint", f"{model['checkpoint']['sha256'][:16]}…"],
-        *([name, f"{digest[:16]}…"] for name, digest in model["tokenizers"].items()),
-    ]
-    data = [
-        [d["problem"], ", ".join(f"{s} {n:,}" for s, n in d["examples"].items()),
-         str(d["seed"]), f"{d['manifest_sha256'][:16]}…"]
-        for d in card["data"]
-    ]  # fmt: skip
     return [
-        ("The model", "", (["", ""], facts)),
+        ("The model", "", _model(card["model"])),
         (
             "What it was trained on",
             "Made here, from seeds: the same commands make the same bytes.",
-            (["problem", "examples", "seed", "manifest, SHA-256"], data),
+            _data(card["data"]),
         ),
         (
             "What goes in and what comes out",
@@ -88,7 +71,12 @@ def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
             "Word error rates of sentences written down.",
             _scores(card["listening"]),
         ),
-        ("How soon a voice is answered", "", _latency(timing)),
+        (
+            "What it says by heart",
+            "Of what training had, and of what it never had.",
+            _scores(card["memory"]),
+        ),
+        ("How soon a voice is answered", "", _latency(card["timing"])),
         (
             "Preparedness",
             f"Overall: {card['preparedness']['overall']} "
@@ -103,6 +91,30 @@ def sections(card: dict[str, Any]) -> list[tuple[str, str, Table]]:
         ),
         ("Limitations", "", ([""], [[text] for text in card["limitations"]])),
     ]
+
+
+def _model(model: dict[str, Any]) -> Table:
+    training = model["training"]
+    facts = [
+        ["problem and model", f"{model['problem']}, {model['model']}"],
+        ["training steps", str(model["steps"])],
+        [
+            "training time",
+            f"{training['seconds'] / 60:.0f} minutes, {training['memory_gb']:.1f} GB",
+        ],
+        ["checkpoint", f"{model['checkpoint']['sha256'][:16]}…"],
+        *([name, f"{digest[:16]}…"] for name, digest in model["tokenizers"].items()),
+    ]
+    return ["", ""], facts
+
+
+def _data(problems: Sequence[dict[str, Any]]) -> Table:
+    rows = [
+        [d["problem"], ", ".join(f"{s} {n:,}" for s, n in d["examples"].items()),
+         str(d["seed"]), f"{d['manifest_sha256'][:16]}…"]
+        for d in problems
+    ]  # fmt: skip
+    return ["problem", "examples", "seed", "manifest, SHA-256"], rows
 
 
 def _scores(rows: Sequence[dict[str, Any]]) -> Table:

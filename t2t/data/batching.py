@@ -42,7 +42,7 @@ class Batcher:
         self._stream, self._features = stream, features
         self._buckets = dict(sorted(buckets.items()))
         self._max_length, self._drop_long = max(buckets), drop_long
-        self.texts = [n for n, f in features.items() if f.kind == "text"]
+        self.texts = [n for n, f in features.items() if f.sequence]
         self._along = {n: f.along for n, f in features.items() if f.along}
         self._counts = {"real": 0, "slots": 0, "dropped": 0}
 

@@ -103,13 +103,13 @@ def _choose(problem: Problem, batching: str) -> str:
     knobs.check_choice("batches.batching", batching)
     features = problem.offered()
     other = next(
-        (n for n, f in features.items() if f.kind != "text" and not f.along), None
+        (n for n, f in features.items() if not f.sequence and not f.along), None
     )
     if batching == "auto":
         return "packed" if other is None else "examples"
     if batching == "packed" and other is not None:
         raise ValueError(
-            f"batching='packed' needs text features only, but {problem.name} has "
+            f"batching='packed' needs texts only, but {problem.name} has "
             f"{other!r} ({features[other].kind}): use batching='examples'"
         )
     return batching

@@ -36,7 +36,7 @@ class WorkerFailed(RuntimeError):
 def encode_chunk(problem: Any, chunk: Chunk) -> Encoded:
     """The records of raw examples, and how many tokens each text feature has."""
     features = problem.features
-    texts = [n for n, feature in features.items() if feature.kind == "text"]
+    texts = [n for n, feature in features.items() if feature.sequence]
     made, tokens = [], dict.fromkeys(texts, 0)
     for example in chunk:
         try:

@@ -25,7 +25,7 @@ import tensorflow as tf
 from t2t.config import Config
 from t2t.decode.options import DecodeOptions
 from t2t.decode.search import beam_search, sample
-from t2t.features import EOS
+from t2t.features import EOS, number_text
 from t2t.run import build, checkpoints
 from t2t.run.folder import RunFolder, open_run
 from t2t.run.problems import make_problem
@@ -76,6 +76,13 @@ class Decoder:
         problem, model = load_model(folder, config, path)
         return cls(problem, model, max_length=config.knob("max_length") or 256)
 
+    @property
+    def translates(self) -> bool:
+        """Whether it goes from inputs to targets, both texts."""
+        return set(self.features) == {"inputs", "targets"} and all(
+            feature.kind == "text" for feature in self.features.values()
+        )
+
     # -- texts ---------------------------------------------------------------------
 
     def decode(
@@ -94,7 +101,7 @@ class Decoder:
         """
         options = options or DecodeOptions()
         prompt = getattr(self.model, "PROMPT", "inputs")
-        if prompt not in self.features or self.features[prompt].kind != "text":
+        if prompt not in self.features or not self.features[prompt].sequence:
             raise DecodeError(
                 f"{self.model.name} takes no text to decode; decode a split of the "
                 "problem instead"
@@ -157,7 +164,7 @@ class Decoder:
         self, ids: Sequence[list[int]], numbers: Sequence[int], options: DecodeOptions
     ) -> list[list[Output]]:
         if not hasattr(self.model, "decode_step"):
-            return self._classify(ids, options)
+            return self._tell(ids, options)
         copies = options.num_samples if options.sampling else 1
         rows = _round_up(len(ids), options.batch_size) * copies
         longest = max(len(row) for row in ids)
@@ -248,13 +255,16 @@ class Decoder:
                 {name: tf.constant(value) for name, value in batch.items()}
             )
 
-    def _classify(
+    def _tell(
         self, ids: Sequence[list[int]], options: DecodeOptions
     ) -> list[list[Output]]:
-        """The likeliest label of each text, with its log-probability."""
+        """Of each text the likeliest label and its log-probability, or its numbers."""
         size = _bucket(max(len(row) for row in ids))
         batch = prompt_batch(self._prompt_name, ids, rows=len(ids), length=size)
         logits, _ = self._forward(batch)
+        if "label" not in self.features:
+            told = [number_text(row) for row in logits.numpy()]
+            return [[Output(text, 0.0)] * options.outputs for text in told]
         chances = tf.nn.log_softmax(logits).numpy()
         vocabulary = self.features["label"].vocabulary
         assert vocabulary is not None
@@ -275,7 +285,7 @@ class Decoder:
         Raises:
           DecodeError: when the model does not give targets for inputs.
         """
-        if set(self.features) != {"inputs", "targets"}:
+        if not self.translates:
             raise DecodeError("scoring needs a model from inputs to targets")
         iterator = iter(pairs)
         while part := list(itertools.islice(iterator, batch_size)):
@@ -301,15 +311,20 @@ class Decoder:
         ]
         if not found:
             raise DecodeError(f"{self.model.name} has no cross-attention")
-        sides = []
-        for name in ("targets", "inputs"):
-            vocabulary = self.features[name].vocabulary
-            assert vocabulary is not None
-            ids = batch[name][0][batch[f"{name}_segments"][0] > 0].tolist()
-            sides.append([vocabulary.decode([i]) if i != EOS else "</s>" for i in ids])
-        targets, inputs = sides
+        targets, inputs = (self.pieces(batch, name) for name in ("targets", "inputs"))
         weights = np.mean(found, axis=0)[: len(targets), : len(inputs)]
         return targets, inputs, weights
+
+    def inner(self, batch: Batch) -> dict[str, Any]:
+        """Inner values of the model by name, for a batch of arrays."""
+        return self._forward(batch)[1]
+
+    def pieces(self, batch: Batch, name: str) -> list[str]:
+        """The pieces of a feature's first row, each as text."""
+        vocabulary = self.features[name].vocabulary
+        assert vocabulary is not None
+        ids = batch[name][0][batch[f"{name}_segments"][0] > 0].tolist()
+        return [vocabulary.decode([i]) if i != EOS else "</s>" for i in ids]
 
     def pair_batch(self, pairs: Sequence[tuple[str, str]], *, rows: int) -> Batch:
         """Pairs as a batch of one example a row, as long as the longest."""

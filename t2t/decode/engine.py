@@ -280,10 +280,9 @@ class Line:
         audio, at = None, None
         if answer.name == "code":
             at = divmod(answer.codes, self.engine.side)
-        ids = answer.grammar.ids
-        if i in (ids["frame"], ids["sound ends"]):
+        if answer.sounding:
             # Late books have no code beside the first frame, others none at the end.
-            ends = i == ids["sound ends"]
+            ends = i == answer.grammar.ids["sound ends"]
             absent = layout.delays == 0 if ends else layout.delays > answer.frames
             audio = np.where(absent, 0, codes).astype(np.int32)
         answer.take(i)

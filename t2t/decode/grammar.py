@@ -1,7 +1,8 @@
 """What may come next in an answer: text, then speech, then a picture, as asked for.
 
 A state allows some ids of the main stream. The network samples among these only, so
-no answer can break the form of a conversation.
+no answer can break the form of a conversation. Beside a frame of speech may stand a
+piece of the word that is said.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from t2t.text.sentence_piece import UNKNOWN
 
 STATES = (
     "text, end", "text, sound", "text, picture",
-    "end", "sound", "frame", "frame, sound ends", "sound ends",
+    "end", "sound", "frame, text", "frame, text, sound ends", "sound ends",
     "picture", "code", "picture ends",
 )  # fmt: skip
 
@@ -83,6 +84,11 @@ class Answer:
     def done(self) -> bool:
         return self.name == "done"
 
+    @property
+    def sounding(self) -> bool:
+        """Whether the next slot carries codes of sound, if only what is late."""
+        return self.name.startswith("frame") or self.name == "sound ends"
+
     def take(self, i: int) -> None:
         """Moves on by an id that the state allows.
 
@@ -95,14 +101,14 @@ class Answer:
         if i == EOS:
             self.name = "done"
         elif i == ids["sound"]:
-            self.name = "frame"
-        elif i == ids["frame"]:
-            self.frames += 1
-            self.name = "frame, sound ends"
-            if self.frames >= limits.frames:
-                self.name = "sound ends"
+            self.name = "frame, text"
         elif i == ids["sound ends"]:
             self.name = "picture" if "image" in self.modalities else "end"
+        elif self.sounding:
+            self.frames += 1
+            self.name = "frame, text, sound ends"
+            if self.frames >= limits.frames:
+                self.name = "sound ends"
         elif i == ids["picture"]:
             self.name = "code"
         elif i == ids["picture ends"]:

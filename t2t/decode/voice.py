@@ -229,9 +229,9 @@ class VoiceSession:
             self.conversation.cut(beginning)
         elif not slots.main or slots.main[-1] == EOS:
             return
-        mark = layout.vocabulary.mark
-        if slots.main[-1] in (mark("<sound>"), mark("<audio>")):
-            slots.add(mark("</sound>"), learned=0, audio=rest)
+        begin, end = map(layout.vocabulary.mark, ("<sound>", "</sound>"))
+        if next((i for i in reversed(slots.main) if i in (begin, end)), end) == begin:
+            slots.add(end, learned=0, audio=rest)
         slots.add(EOS, learned=0)
         self._frames = []
 
@@ -285,17 +285,18 @@ class VoiceSession:
     def _write(self, line: Line) -> Iterator[Chunk]:
         first, shown = len(line.slots.main), ""
         saying, layout = self.codec.begin_saying, self.engine.layout
-        frame, end = (line.answer.grammar.ids[name] for name in ("frame", "sound ends"))
+        end = line.answer.grammar.ids["sound ends"]
         while not line.done:
-            state, (i, codes, _) = line.answer.name, self.conversation.push(line)
+            state, sounding = line.answer.name, line.answer.sounding
+            i, codes, _ = self.conversation.push(line)
             mark = self.conversation.mark()
             line.take(i, codes)
             samples, text = np.zeros(0, np.float32), shown
-            if i == frame:
+            if sounding and i != end:
                 self._frames.append(mark)
             # A frame is whole when its late books have come.
-            whole = {frame: len(self._frames) > layout.late, end: layout.late > 0}
-            if whole.get(i):
+            whole = layout.late > 0 if i == end else len(self._frames) > layout.late
+            if sounding and whole:
                 rows = np.array(line.slots.audio[-1 - layout.late :])
                 (ready,) = layout.aligned(rows)
                 samples, saying = self.codec.say(ready, saying)

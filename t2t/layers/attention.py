@@ -4,8 +4,8 @@ Vaswani et al. (arXiv:1706.03762) eq. 1; grouped queries as in GQA
 (arXiv:2305.13245). Axis letters as in `t2t.layers`.
 
 The surprise: decoding is the same call. `cache` holds keys and values of S slots,
-`slot` says where the T new ones are written, and the mask says which slots each
-query may see. A prefill writes T > 1 tokens, a beam of W hypotheses writes T = W
+the view's `slot` says where the T new ones are written, and its mask says which slots
+each query may see. A prefill writes T > 1 tokens, a beam of W hypotheses writes T = W
 tokens a step, and which slots are ancestors of which hypothesis is in the mask:
 beams never copy a cache (see t2t.decode.search).
 
@@ -20,58 +20,18 @@ from typing import Any
 import keras
 from keras import ops
 
+from t2t.layers.composite import Composite
 from t2t.layers.dropout import Dropout
 from t2t.layers.norm import make_norm
 from t2t.layers.position import rotate
+from t2t.layers.view import View
 
 MASKED = -1e9
 
-
-def attention_mask(
-    query_segments: Any,
-    key_segments: Any,
-    *,
-    causal: bool = False,
-    window: int | None = None,
-) -> Any:
-    """Who may look at whom: bool [B, T, S].
-
-    A query sees keys of its own segment (packed rows hold many; 0 is padding),
-    no later ones when `causal`, none `window` or more positions away.
-    """
-    mask = ops.equal(query_segments[:, :, None], key_segments[:, None, :])
-    mask = ops.logical_and(mask, key_segments[:, None, :] > 0)
-    if causal or window is not None:
-        rows = ops.arange(query_segments.shape[1], dtype="int32")[:, None]
-        columns = ops.arange(key_segments.shape[1], dtype="int32")[None, :]
-        if causal:
-            mask = ops.logical_and(mask, (columns <= rows)[None])
-        if window is not None:
-            near = ops.abs(rows - columns) < window
-            mask = ops.logical_and(mask, near[None])
-    return mask
+Pair = tuple[Any, Any]
 
 
-def attention_weights(query: Any, key: Any, visible: Any, *, bias: Any = None) -> Any:
-    """softmax(QKᵀ/√K) over the visible keys, in float32.
-
-    Args:
-      query: [B, T, H, K].
-      key: [B, H, S, K].
-      visible: bool [B, T, S].
-      bias: [B, H, T, S] added to the logits, or None.
-
-    Returns:
-      [B, H, T, S]; a query that sees nothing spreads evenly, and is ignored.
-    """
-    logits = ops.einsum("bthk,bhsk->bhts", query * query.shape[-1] ** -0.5, key)
-    logits = ops.cast(logits, "float32")
-    if bias is not None:
-        logits = logits + ops.cast(bias, "float32")
-    return ops.softmax(ops.where(visible[:, None], logits, MASKED), axis=-1)
-
-
-class Attention(keras.layers.Layer):
+class Attention(Composite):
     """Multi-head attention over its own input, or over a memory.
 
     Args:
@@ -81,8 +41,11 @@ class Attention(keras.layers.Layer):
       head_size: K; None for D / H.
       dropout: rate on the attention weights.
       rotary: whether queries and keys are rotated by their positions.
+      relative: a layer of `t2t.layers.relative` that gives vectors of distances.
       normed: whether the queries and keys of each head are RMS-normalised, which
         keeps their products bounded (QK-norm, arXiv:2302.05442).
+      softcap: c: logits become c·tanh(logits / c) (Gemma 2, arXiv:2408.00118);
+        None for as they are.
     """
 
     def __init__(
@@ -94,7 +57,9 @@ class Attention(keras.layers.Layer):
         head_size: int | None = None,
         dropout: float = 0.0,
         rotary: bool = False,
+        relative: Any = None,
         normed: bool = False,
+        softcap: float | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -110,7 +75,7 @@ class Attention(keras.layers.Layer):
                 f"{self.num_kv_heads}"
             )
         self.head_size = head_size or hidden_size // num_heads
-        self.rotary = rotary
+        self.rotary, self.relative, self.softcap = rotary, relative, softcap
         self.query = self._projection(self.num_heads * self.head_size, "query")
         self.key = self._projection(self.num_kv_heads * self.head_size, "key")
         self.value = self._projection(self.num_kv_heads * self.head_size, "value")
@@ -128,72 +93,129 @@ class Attention(keras.layers.Layer):
     def _heads(self, x: Any, heads: int) -> Any:
         return ops.reshape(x, (*ops.shape(x)[:2], heads, self.head_size))
 
-    def keys_values(self, memory: Any, positions: Any = None) -> tuple[Any, Any]:
-        """Keys and values [B, G, S, K] of a memory [B, S, D].
+    def keys_values(self, memory: Any, view: View | None = None) -> Pair:
+        """Keys and values [B, G, S, K] of a memory [B, S, D], or of its frames.
 
         Heads stand before slots, so that a decoding step reads its cache as it lies.
         """
         key = self.key_norm(self._heads(self.key(memory), self.num_kv_heads))
-        if self.rotary and positions is not None:
-            key = rotate(key, positions)
         value = self._heads(self.value(memory), self.num_kv_heads)
+        if view is not None and self.rotary:
+            key = rotate(key, view.positions)
+        if view is not None and view.frames is not None:
+            key, value = view.frames.keys(key), view.frames.keys(value)
         return ops.transpose(key, (0, 2, 1, 3)), ops.transpose(value, (0, 2, 1, 3))
+
+    def empty_cache(self, rows: int, slots: int, dtype: str) -> dict[str, Any]:
+        """Keys and values of zeros, [B, G, S, K]."""
+        size = (rows, self.num_kv_heads, slots, self.head_size)
+        return {"key": ops.zeros(size, dtype), "value": ops.zeros(size, dtype)}
 
     def call(
         self,
         x: Any,
         *,
-        visible: Any,
+        view: View,
         memory: Any = None,
-        positions: Any = None,
-        bias: Any = None,
-        training: bool = False,
         cache: dict[str, Any] | None = None,
-        slot: Any = None,
+        training: bool = False,
     ) -> tuple[Any, Any, dict[str, Any] | None]:
         """Attends, and with a cache remembers.
 
         Args:
           x: queries [B, T, D].
-          visible: bool [B, T, S], which keys each query may see; with a cache, of
-            its first S slots. (Not `mask`: Keras attaches that to outputs.)
           memory: [B, S, D] to attend over; None for x itself.
-          positions: int [B, T] of x, or [B, T, 3] places, for rotary self-attention.
-          bias: [B, H, T, S] or None.
-          cache: {'key', 'value'}: [B, G, S, K]. With `slot` the T new keys and
-            values are written there first; without, it is a finished memory.
-          slot: int scalar, the first slot to write.
+          cache: {'key', 'value'}: [B, G, S, K]. Where the view has a slot the T new
+            keys and values are written there first; else it is a finished memory.
 
         Returns:
           (output [B, T, D], weights [B, H, T, S], the new cache or None).
         """
         query = self.query_norm(self._heads(self.query(x), self.num_heads))
-        if self.rotary and memory is None:
-            query = rotate(query, positions)
-        if cache is not None and slot is None:
-            key, value = cache["key"], cache["value"]
-        elif memory is not None:
-            key, value = self.keys_values(memory)
+        constant = None
+        if memory is not None or (cache is not None and view.slot is None):
+            pair = self.keys_values(memory) if cache is None else _pair(cache)
         else:
-            key, value = self.keys_values(x, positions)
-        if cache is not None and slot is not None:
-            key = _write(cache["key"], key, slot)
-            value = _write(cache["value"], value, slot)
-            cache = {"key": key, "value": value}
+            if self.rotary:
+                query = rotate(query, view.positions)
+            pair = self.keys_values(x, view)
+            if training and view.constant is not None:
+                constant = self.keys_values(ops.stop_gradient(x), view)
+        if cache is not None and view.slot is not None:
+            cache = {
+                "key": _write(cache["key"], pair[0], view.slot),
+                "value": _write(cache["value"], pair[1], view.slot),
+            }
             # The caller may look at the first slots only: the others are empty.
-            seen = visible.shape[-1]
-            key, value = key[:, :, :seen], value[:, :, :seen]
-        if self.num_kv_heads != self.num_heads:
-            repeats = self.num_heads // self.num_kv_heads
-            key = ops.repeat(key, repeats, axis=1)
-            value = ops.repeat(value, repeats, axis=1)
-        weights = attention_weights(query, key, visible, bias=bias)
-        kept = ops.cast(self.dropout(weights, training=training), value.dtype)
-        output = ops.einsum("bhts,bhsk->bthk", kept, value)
-        output = ops.reshape(
-            output, (*ops.shape(x)[:2], self.num_heads * self.head_size)
-        )
+            seen = view.visible.shape[-1]
+            pair = cache["key"][:, :, :seen], cache["value"][:, :, :seen]
+        if view.frames is not None:
+            query = view.frames.queries(query)
+        output, weights = self._attend(query, pair, constant, view, training)
+        if view.frames is not None:
+            output = view.frames.merge(output)
+        size = self.num_heads * self.head_size
+        output = ops.reshape(output, (*ops.shape(x)[:2], size))
         return self.output_projection(output), weights, cache
+
+    def _attend(
+        self, query: Any, pair: Pair, constant: Pair | None, view: View, training: bool
+    ) -> tuple[Any, Any]:
+        """(values [B, T, H, K], weights [B, H, T, S]) of queries [B, T, H, K].
+
+        Args:
+          constant: the keys and values that stand for those of `pair` where
+            `view.constant` says so.
+        """
+        key, value = map(self._for_heads, pair)
+        scale, relative, distant = self.head_size**-0.5, self.relative, 0.0
+        content = query
+        if relative is not None:
+            distant = relative(query, between=view.between) * scale
+            content = relative.content(query)
+        logits = _products(content * scale, key)
+        if constant is not None:
+            fixed_key, fixed_value = map(self._for_heads, constant)
+            fixed = view.constant[:, None]  # [B, 1, T, S]
+            logits = ops.where(fixed, _products(content * scale, fixed_key), logits)
+        weights = self._weights(logits + distant, view)
+        kept = ops.cast(self.dropout(weights, training=training), value.dtype)
+        if constant is not None:
+            moving = ops.where(fixed, 0.0, kept)
+            output = _averages(moving, value) + _averages(kept - moving, fixed_value)
+        else:
+            output = _averages(kept, value)
+        if relative is not None:
+            output = relative.add_values(output, kept, view.between)
+        return output, weights
+
+    def _weights(self, logits: Any, view: View) -> Any:
+        """Softmax over the visible keys, in float32; a query that sees nothing
+        spreads evenly, and is ignored."""
+        logits = ops.cast(logits, "float32")
+        if view.bias is not None:
+            logits = logits + ops.cast(view.bias, "float32")
+        if self.softcap is not None:
+            logits = self.softcap * ops.tanh(logits / self.softcap)
+        return ops.softmax(ops.where(view.visible[:, None], logits, MASKED), axis=-1)
+
+    def _for_heads(self, x: Any) -> Any:
+        """[B, G, S, K] -> [B, H, S, K]."""
+        if self.num_kv_heads == self.num_heads:
+            return x
+        return ops.repeat(x, self.num_heads // self.num_kv_heads, axis=1)
+
+
+def _products(query: Any, key: Any) -> Any:
+    return ops.einsum("bthk,bhsk->bhts", query, key)
+
+
+def _averages(weights: Any, value: Any) -> Any:
+    return ops.einsum("bhts,bhsk->bthk", weights, value)
+
+
+def _pair(cache: dict[str, Any]) -> Pair:
+    return cache["key"], cache["value"]
 
 
 def _write(slots: Any, new: Any, slot: Any) -> Any:

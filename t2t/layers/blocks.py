@@ -13,18 +13,37 @@ import keras
 from keras import ops
 
 from t2t import knobs, registry
+from t2t.layers import view as views
 from t2t.layers.attention import Attention
+from t2t.layers.composite import Composite
 from t2t.layers.dropout import Dropout
+from t2t.layers.experts import Experts
 from t2t.layers.feed_forward import FeedForward
 from t2t.layers.norm import make_norm
-from t2t.layers.position import LearnedPositions, RelativeBias, sinusoids
+from t2t.layers.position import LearnedPositions, sinusoids
+from t2t.layers.relative import BIASES, VECTORS, make_bias, make_vectors
 from t2t.layers.seeds import current_seed, random_seed
+from t2t.layers.sight import Sight
+from t2t.layers.view import View
 
 
 @registry.configurable("blocks")
 @dataclasses.dataclass(frozen=True)
 class BlockShape:
-    """The knobs that all blocks of a Transformer share."""
+    """The knobs that all blocks of a Transformer share.
+
+    position: see `t2t.layers.relative` for those by distance.
+    max_relative_position: of 'relative_vectors' and 'relative_keys'.
+    window, dilation, block_length, memory_length: see `t2t.layers.sight.Sight`.
+    memory_gradient: whether what lies outside of its block learns from a query; not
+      so in Transformer-XL.
+    qk_norm, logit_softcap: see `Attention`.
+    filter_width: see `FeedForward`.
+    experts: of every `expert_every`-th block, in place of its feed-forward layer; 0
+      for none. `experts_per_token`, `capacity_factor`, `router_jitter`: see
+      `Experts`.
+    load_balance_weight, router_z_weight: of these losses, in the model's.
+    """
 
     hidden_size: int
     filter_size: int
@@ -34,8 +53,22 @@ class BlockShape:
     norm: str = "layer"
     norm_position: str = "pre"
     position: str = "sinusoid"
-    qk_norm: bool = False
+    max_relative_position: int = 16
     window: int | None = None
+    dilation: int = 1
+    block_length: int | None = None
+    memory_length: int | None = None
+    memory_gradient: bool = True
+    qk_norm: bool = False
+    logit_softcap: float | None = None
+    filter_width: int = 1
+    experts: int = 0
+    expert_every: int = 2
+    experts_per_token: int = 1
+    capacity_factor: float = 1.25
+    router_jitter: float = 0.0
+    load_balance_weight: float = 0.01
+    router_z_weight: float = 0.0
     dropout: float = 0.0
     attention_dropout: float = 0.0
     relu_dropout: float = 0.0
@@ -45,6 +78,29 @@ class BlockShape:
     def __post_init__(self) -> None:
         for name in ("norm", "norm_position", "position", "activation"):
             knobs.check_choice(f"blocks.{name}", getattr(self, name))
+        if self.memory_length is not None and self.block_length is None:
+            raise ValueError("memory_length goes with a block_length")
+        if not self.memory_gradient and self.block_length is None:
+            raise ValueError("memory_gradient=False goes with a block_length")
+
+    def sight(self, *, causal: bool) -> Sight:
+        return Sight(
+            causal=causal,
+            window=self.window,
+            dilation=self.dilation,
+            block_length=self.block_length,
+            memory_length=self.memory_length,
+        )
+
+    @property
+    def auxiliary(self) -> dict[str, float]:
+        """Weights of the inner values that join the loss, see `losses.auxiliary`."""
+        if not self.experts:
+            return {}
+        return {
+            "load_balance": self.load_balance_weight,
+            "router_z": self.router_z_weight,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,55 +116,120 @@ class Memory:
     caches: list[dict[str, Any]] | None = None
 
 
-class Block(keras.layers.Layer):
-    """Self-attention, cross-attention when `cross`, feed-forward."""
+def make_attention(
+    shape: BlockShape,
+    name: str,
+    *,
+    causal: bool | None = None,
+    num_heads: int | None = None,
+) -> Attention:
+    """Over itself, or over a memory where `causal` is None.
 
-    def __init__(self, shape: BlockShape, *, cross: bool = False, name: str) -> None:
+    Args:
+      num_heads: where it has others than the rest.
+    """
+    heads, relative = num_heads or shape.num_heads, None
+    if causal is not None and shape.position in VECTORS:
+        relative = make_vectors(
+            shape.position,
+            shape.hidden_size,
+            num_heads=heads,
+            furthest=shape.max_relative_position,
+            causal=causal,
+        )
+    return Attention(
+        shape.hidden_size,
+        num_heads=heads,
+        num_kv_heads=shape.num_kv_heads,
+        dropout=shape.attention_dropout,
+        rotary=causal is not None and shape.position == "rotary",
+        relative=relative,
+        normed=shape.qk_norm,
+        softcap=shape.logit_softcap,
+        name=name,
+    )
+
+
+class Block(Composite):
+    """Self-attention, cross-attention when `cross`, feed-forward.
+
+    Args:
+      number: of the block in its stack: some have experts.
+    """
+
+    def __init__(
+        self,
+        shape: BlockShape,
+        *,
+        cross: bool = False,
+        causal: bool = False,
+        number: int = 0,
+        name: str,
+    ) -> None:
         super().__init__(name=name)
         self.shape = shape
-        self.self_attention = self._attention("self_attention", rotary=True)
+        self.self_attention = make_attention(shape, "self_attention", causal=causal)
         parts = ["self_attention", "feed_forward"]
         if cross:
-            self.cross_attention = self._attention("cross_attention", rotary=False)
+            self.cross_attention = make_attention(shape, "cross_attention")
             parts.insert(1, "cross_attention")
-        self.feed_forward = FeedForward(
-            shape.hidden_size,
-            filter_size=shape.filter_size,
-            activation=shape.activation,
-            dropout=shape.relu_dropout,
-            name="feed_forward",
+        every = shape.expert_every
+        expert = shape.experts > 0 and number % every == every - 1
+        self.feed_forward = (
+            self._experts() if expert else self._feed_forward(causal=causal)
         )
         self.norms = [make_norm(shape.norm, name=f"{p}_norm") for p in parts]
         self.dropouts = [Dropout(shape.dropout, name=f"{p}_dropout") for p in parts]
 
-    def _attention(self, name: str, *, rotary: bool) -> Attention:
-        shape = self.shape
-        return Attention(
-            shape.hidden_size,
-            num_heads=shape.num_heads,
-            num_kv_heads=shape.num_kv_heads,
-            dropout=shape.attention_dropout,
-            rotary=rotary and shape.position == "rotary",
-            normed=shape.qk_norm,
-            name=name,
+    def _feed_forward(self, *, causal: bool) -> FeedForward:
+        return FeedForward(
+            self.shape.hidden_size,
+            filter_size=self.shape.filter_size,
+            activation=self.shape.activation,
+            filter_width=self.shape.filter_width,
+            causal=causal,
+            dropout=self.shape.relu_dropout,
+            name="feed_forward",
         )
+
+    def _experts(self) -> Experts:
+        return Experts(
+            self.shape.hidden_size,
+            filter_size=self.shape.filter_size,
+            experts=self.shape.experts,
+            per_token=self.shape.experts_per_token,
+            capacity_factor=self.shape.capacity_factor,
+            activation=self.shape.activation,
+            jitter=self.shape.router_jitter,
+            dropout=self.shape.relu_dropout,
+            name="feed_forward",
+        )
+
+    def empty_cache(self, rows: int, slots: int, dtype: str) -> dict[str, Any]:
+        """What is kept of the tokens so far, by part."""
+        kept = {"attention": self.self_attention.empty_cache(rows, slots, dtype)}
+        inputs = self.feed_forward.empty_cache(rows, slots, dtype)
+        return kept if inputs is None else {**kept, "feed_forward": inputs}
+
+    def memory_cache(self, memory: Any) -> Any:
+        """Cross-attention's keys and values of a memory [B, S, D]."""
+        key, value = self.cross_attention.keys_values(memory)
+        return {"key": key, "value": value}
 
     def call(
         self,
         x: Any,
         *,
-        visible: Any,
-        positions: Any,
-        bias: Any = None,
+        view: View,
         memory: Any = None,
         memory_visible: Any = None,
         memory_cache: Any = None,
         cache: Any = None,
-        slot: Any = None,
         training: bool = False,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """x [B, T, D] -> (x, attention weights by name, the new cache)."""
+        """x [B, T, D] -> (x, inner values by name, the new cache)."""
         inner: dict[str, Any] = {}
+        kept = dict(cache or {})
         pre = self.shape.norm_position == "pre"
         part = 0
 
@@ -121,37 +242,39 @@ class Block(keras.layers.Layer):
             return x if pre else norm(x)
 
         def attend(y: Any) -> Any:
-            nonlocal cache
-            y, inner["self_attention"], cache = self.self_attention(
-                y,
-                visible=visible,
-                positions=positions,
-                bias=bias,
-                cache=cache,
-                slot=slot,
-                training=training,
+            y, inner["self_attention"], new = self.self_attention(
+                y, view=view, cache=kept.get("attention"), training=training
             )
+            kept.update({} if new is None else {"attention": new})
             return y
 
         def attend_memory(y: Any) -> Any:
             y, inner["cross_attention"], _ = self.cross_attention(
                 y,
-                visible=memory_visible,
+                view=View(memory_visible),
                 memory=memory,
                 cache=memory_cache,
                 training=training,
             )
             return y
 
+        def feed_forward(y: Any) -> Any:
+            y, found, new = self.feed_forward(
+                y, view=view, cache=kept.get("feed_forward"), training=training
+            )
+            inner.update(found)
+            kept.update({} if new is None else {"feed_forward": new})
+            return y
+
         x = residual(x, attend)
         if memory_visible is not None:
             x = residual(x, attend_memory)
-        x = residual(x, lambda y: self.feed_forward(y, training=training))
+        x = residual(x, feed_forward)
         inner["output"] = x
-        return x, inner, cache
+        return x, inner, kept if cache is not None else None
 
 
-class Stack(keras.layers.Layer):
+class Stack(Composite):
     """Positions, `num_layers` blocks and, for pre-norm, the final norm.
 
     The same object runs whole sequences and, with caches, single steps.
@@ -167,17 +290,26 @@ class Stack(keras.layers.Layer):
         name: str,
     ) -> None:
         super().__init__(name=name)
-        self.shape, self.causal = shape, causal
-        self.blocks = [
-            Block(shape, cross=cross, name=f"block_{i}") for i in range(num_layers)
-        ]
+        self.shape, self.sight = shape, shape.sight(causal=causal)
+        self.blocks = self.make_blocks(num_layers, causal=causal, cross=cross)
         self.input_dropout = Dropout(shape.dropout, name="input_dropout")
         final = shape.norm if shape.norm_position == "pre" else "none"
         self.final_norm = make_norm(final, name="final_norm")
         if shape.position == "learned":
             self.learned = LearnedPositions(shape.max_length, shape.hidden_size)
-        if shape.position == "relative":
-            self.relative = RelativeBias(shape.num_heads, bidirectional=not causal)
+        if shape.position in BIASES:
+            self.relative = make_bias(shape.position, shape.num_heads, causal=causal)
+
+    def make_blocks(self, count: int, *, causal: bool, cross: bool) -> list[Any]:
+        return [
+            Block(self.shape, cross=cross, causal=causal, number=i, name=f"block_{i}")
+            for i in range(count)
+        ]
+
+    @property
+    def looks_back(self) -> int:
+        """How many tokens before each the blocks want to find by their slots."""
+        return self.shape.filter_width - 1
 
     def add_positions(self, x: Any, positions: Any) -> Any:
         if self.shape.position == "sinusoid":
@@ -186,11 +318,42 @@ class Stack(keras.layers.Layer):
             return x + self.learned(positions)
         return x
 
+    def view(
+        self,
+        *,
+        segments: Any = None,
+        visible: Any = None,
+        positions: Any,
+        key_positions: Any = None,
+        slot: Any = None,
+    ) -> View:
+        """What `call` is given, as the blocks want it."""
+        if segments is not None:
+            view = views.whole(
+                segments,
+                positions,
+                self.sight,
+                memory_gradient=self.shape.memory_gradient,
+            )
+        else:
+            view = views.cached(
+                visible,
+                positions,
+                key_positions,
+                self.sight,
+                slot=slot,
+                before=self.looks_back,
+            )
+        if self.shape.position in BIASES:
+            view = dataclasses.replace(view, bias=self.relative(between=view.between))
+        return view
+
     def call(
         self,
         x: Any,
         *,
-        visible: Any,
+        segments: Any = None,
+        visible: Any = None,
         positions: Any,
         key_positions: Any = None,
         memory: Memory | None = None,
@@ -198,76 +361,81 @@ class Stack(keras.layers.Layer):
         slot: Any = None,
         training: bool = False,
     ) -> tuple[Any, dict[str, Any], list[Any]]:
-        """Runs the blocks.
+        """Runs the blocks, over whole rows or over new tokens beside cached ones.
 
         Args:
           x: embedded tokens [B, T, D].
-          visible: bool [B, T, S], which keys each query may see.
-          positions: int [B, T], [B, T, 3] where rotary; `key_positions` int [B, S],
-            `positions` if None.
+          segments: of whole rows, int [B, T]; see `attention_mask`.
+          visible: of new tokens, bool [B, T, S]: the slots that hold what went before
+            each, itself included.
+          positions: int [B, T], [B, T, 3] where rotary.
+          key_positions: of slots, int [B, S].
           memory: for cross-attention.
-          caches: one a block when decoding; `slot` as in `Attention`.
+          caches: one a block, with new tokens; `slot`: int scalar, the first to write.
 
         Returns:
           (x [B, T, D], inner values by 'block_i/name', new caches).
         """
         x = self.input_dropout(self.add_positions(x, positions), training=training)
-        bias = None
-        if self.shape.position == "relative":
-            keys = positions if key_positions is None else key_positions
-            bias = self.relative(positions, keys)
+        view = self.view(
+            segments=segments,
+            visible=visible,
+            positions=positions,
+            key_positions=key_positions,
+            slot=slot,
+        )
         inner, new_caches = {}, []
         for i, block in enumerate(self.blocks):
-            x, block_inner, cache = self._run(
+            x, block_inner, cache = self.run_block(
                 block,
                 x,
-                visible=visible,
-                positions=positions,
-                bias=bias,
+                view=view,
                 memory=None if memory is None else memory.values,
                 memory_visible=None if memory is None else memory.visible,
                 memory_cache=memory.caches[i] if memory and memory.caches else None,
                 cache=caches[i] if caches is not None else None,
-                slot=slot,
                 training=training,
             )
             inner.update({f"block_{i}/{n}": v for n, v in block_inner.items()})
             new_caches.append(cache)
         return self.final_norm(x), inner, new_caches
 
-    def _run(self, block: Block, x: Any, **arguments: Any) -> tuple[Any, Any, Any]:
+    def run_block(self, block: Any, x: Any, **arguments: Any) -> tuple[Any, Any, Any]:
         """One block; with `remat` its inner values are recomputed, not kept."""
         if not (self.shape.remat and arguments["training"]):
             return block(x, **arguments)
         # What is not an argument gets no gradient, and the second run comes when the
         # seed's context is closed.
-        names = [n for n in ("bias", "memory") if arguments[n] is not None]
-        seed = current_seed()
+        view, seed = arguments["view"], current_seed()
+        traced = {"bias": view.bias, "memory": arguments["memory"]}
+        names = [name for name, value in traced.items() if value is not None]
 
         def run(x: Any, *values: Any) -> Any:
-            given = {**arguments, **dict(zip(names, values, strict=True))}
+            given = {**traced, **dict(zip(names, values, strict=True))}
+            shared = dataclasses.replace(view, bias=given["bias"])
             with random_seed(seed):
-                return block(x, **given)[0]
+                x, inner, _ = block(
+                    x, **{**arguments, "view": shared, "memory": given["memory"]}
+                )
+            return x, {n: v for n, v in inner.items() if n in self.shape.auxiliary}
 
-        return keras.remat(run)(x, *(arguments[n] for n in names)), {}, None
+        x, inner = keras.remat(run)(x, *(traced[name] for name in names))
+        return x, inner, None
 
     def empty_caches(self, batch_size: int, slots: int, dtype: str) -> list[Any]:
-        """Caches of zeros, [B, G, S, K] a block."""
-        caches = []
-        for block in self.blocks:
-            attention = block.self_attention
-            size = (batch_size, attention.num_kv_heads, slots, attention.head_size)
-            caches.append(
-                {"key": ops.zeros(size, dtype), "value": ops.zeros(size, dtype)}
-            )
-        return caches
+        """Caches of zeros, one a block."""
+        return [block.empty_cache(batch_size, slots, dtype) for block in self.blocks]
 
     def longer_caches(self, caches: list[Any], slots: int) -> list[Any]:
-        """The same caches with room for `slots` more."""
-        room = [[0, 0], [0, 0], [0, slots], [0, 0]]
-        return [{n: ops.pad(v, room) for n, v in cache.items()} for cache in caches]
+        """The same caches with room for `slots` more; slots are the last axis but
+        one of all of them."""
 
-    def memory_caches(self, memory: Any) -> list[dict[str, Any]]:
-        """Cross-attention's keys and values of a memory [B, S, D], one a block."""
-        pairs = [block.cross_attention.keys_values(memory) for block in self.blocks]
-        return [{"key": key, "value": value} for key, value in pairs]
+        def longer(x: Any) -> Any:
+            none = [[0, 0]] * (len(x.shape) - 2)
+            return ops.pad(x, [*none, [0, slots], [0, 0]])
+
+        return keras.tree.map_structure(longer, caches)
+
+    def memory_caches(self, memory: Any) -> list[Any]:
+        """What cross-attention looks at of a memory [B, S, D], one a block."""
+        return [block.memory_cache(memory) for block in self.blocks]

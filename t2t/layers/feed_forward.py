@@ -1,4 +1,6 @@
-"""Position-wise feed-forward: ReLU, GELU, and gated units (arXiv:2002.05202)."""
+"""Feed-forward layers: ReLU, GELU, gated units (arXiv:2002.05202), and with a view of
+neighbours (Tensor2Tensor's `conv_relu_conv`).
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,25 @@ import keras
 from keras import ops
 
 from t2t import knobs
+from t2t.layers.composite import Composite
 from t2t.layers.dropout import Dropout
+from t2t.layers.neighbours import neighbours
+from t2t.layers.view import View
 
 ACTIVATIONS = {"relu": ops.relu, "gelu": ops.gelu, "silu": ops.silu}
 GATED = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
 
 
-class FeedForward(keras.layers.Layer):
+class FeedForward(Composite):
     """D -> F -> D. Gated kinds have a second input projection and no biases.
 
     Args:
       hidden_size: D.
       filter_size: F.
       activation: 'relu', 'gelu', 'silu', or gated 'swiglu', 'geglu', 'reglu'.
+      filter_width: tokens that the input projections see, a convolution where more
+        than one: up to the token itself where causal, else around it.
+      causal: see `filter_width`.
       dropout: rate on the F activations.
     """
 
@@ -30,6 +38,8 @@ class FeedForward(keras.layers.Layer):
         *,
         filter_size: int,
         activation: str = "relu",
+        filter_width: int = 1,
+        causal: bool = False,
         dropout: float = 0.0,
         name: str | None = None,
     ) -> None:
@@ -37,6 +47,9 @@ class FeedForward(keras.layers.Layer):
         knobs.check_choice("blocks.activation", activation)
         self.gated = activation in GATED
         self.activation = ACTIVATIONS[GATED.get(activation, activation)]
+        last = 0 if causal else filter_width // 2
+        self.hidden_size = hidden_size
+        self.offsets = tuple(range(last - filter_width + 1, last + 1))
         bias = not self.gated
         self.input_projection = keras.layers.Dense(
             filter_size, use_bias=bias, name="input"
@@ -48,11 +61,30 @@ class FeedForward(keras.layers.Layer):
         )
         self.dropout = Dropout(dropout, name="dropout")
 
-    def call(self, x: Any, *, training: bool = False) -> Any:
-        """[B, T, D] -> [B, T, D]."""
+    def empty_cache(self, rows: int, slots: int, dtype: str) -> Any:
+        """Inputs of zeros [B, S, D]; None where no neighbour is looked at."""
+        if len(self.offsets) == 1:
+            return None
+        return ops.zeros((rows, slots, self.hidden_size), dtype)
+
+    def call(
+        self,
+        x: Any,
+        *,
+        view: View | None = None,
+        cache: Any = None,
+        training: bool = False,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """[B, T, D] -> ([B, T, D], inner values, the new cache)."""
+        if len(self.offsets) > 1:
+            assert view is not None
+            # One product over tokens laid side by side: faster than a convolution.
+            beside, cache = neighbours(x, self.offsets, view, cache)
+            x = ops.concatenate(beside, axis=-1)  # [B, T, width·D]
         hidden = self.input_projection(x)  # [B, T, F]
         if self.gated:
             hidden = self.activation(self.gate(x)) * hidden
         else:
             hidden = self.activation(hidden)
-        return self.output_projection(self.dropout(hidden, training=training))
+        hidden = self.dropout(hidden, training=training)
+        return self.output_projection(hidden), {}, cache

@@ -1,6 +1,7 @@
-"""Positions: sinusoids, learned embeddings, rotary angles, relative biases.
+"""Positions of their own: sinusoids, learned embeddings, rotary angles.
 
-All take explicit integer positions [B, T], because packed rows restart them.
+Those by distance are in `t2t.layers.relative`. All take explicit integer positions
+[B, T], because packed rows restart them.
 """
 
 from __future__ import annotations
@@ -73,53 +74,3 @@ class LearnedPositions(keras.layers.Layer):
     def call(self, positions: Any) -> Any:
         """int [B, T] -> [B, T, D]; later positions share the last vector."""
         return ops.take(self.table, ops.minimum(positions, self.max_length - 1), axis=0)
-
-
-class RelativeBias(keras.layers.Layer):
-    """A trained bias for each head and bucket of distance (T5, arXiv:1910.10683).
-
-    Half of the buckets are exact distances, the others grow logarithmically up
-    to `max_distance`; shared by all layers of a stack.
-    """
-
-    def __init__(
-        self,
-        num_heads: int,
-        *,
-        bidirectional: bool,
-        buckets: int = 32,
-        max_distance: int = 128,
-        name: str = "relative_bias",
-    ) -> None:
-        super().__init__(name=name)
-        self.num_heads, self.bidirectional = num_heads, bidirectional
-        self.buckets, self.max_distance = buckets, max_distance
-
-    def build(self, query_positions_shape: Any, key_positions_shape: Any) -> None:
-        self.table = self.add_weight(
-            shape=(self.buckets, self.num_heads),
-            initializer=keras.initializers.RandomNormal(stddev=0.02),
-            name="table",
-        )
-
-    def bucket(self, distance: Any) -> Any:
-        """The bucket of (key position - query position), int of any shape."""
-        distance = ops.cast(distance, "int32")
-        count, offset = self.buckets, ops.zeros_like(distance)
-        if self.bidirectional:
-            count //= 2
-            offset = ops.where(distance > 0, count, 0)
-            distance = ops.abs(distance)
-        else:
-            distance = ops.maximum(-distance, 0)
-        exact = count // 2
-        far = ops.log(ops.cast(ops.maximum(distance, 1), "float32") / exact)
-        far = far / math.log(self.max_distance / exact) * (count - exact)
-        far = ops.minimum(exact + ops.cast(far, "int32"), count - 1)
-        return offset + ops.where(distance < exact, distance, far)
-
-    def call(self, query_positions: Any, key_positions: Any) -> Any:
-        """int [B, T] and [B, S] -> [B, H, T, S]."""
-        distance = key_positions[:, None, :] - query_positions[:, :, None]
-        bias = ops.take(self.table, self.bucket(distance), axis=0)  # [B, T, S, H]
-        return ops.transpose(bias, (0, 3, 1, 2))

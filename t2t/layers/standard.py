@@ -24,12 +24,14 @@ class Standard(keras.layers.Layer):
     """
 
     def __init__(self, size: int, *, active: bool, name: str = "standard") -> None:
-        super().__init__(name=name, trainable=False)
+        super().__init__(name=name, trainable=False, dtype="float32")
         self.active = active
         if active:
-            self.mean = self.add_weight(name="mean", shape=(size,), initializer="zeros")
+            self.mean = self.add_weight(
+                name="mean", shape=(size,), initializer="zeros", autocast=False
+            )
             self.variance = self.add_weight(
-                name="variance", shape=(size,), initializer="ones"
+                name="variance", shape=(size,), initializer="ones", autocast=False
             )
         self.built = True
 
@@ -38,6 +40,12 @@ class Standard(keras.layers.Layer):
             return x
         scaled = (x - self.mean) / ops.sqrt(self.variance + 1e-6)
         return ops.clip(scaled, -BOUND, BOUND)
+
+    def restored(self, x: Any) -> Any:
+        """What was brought to mean 0 and variance 1, in its own units."""
+        if not self.active:
+            return x
+        return x * ops.sqrt(self.variance + 1e-6) + self.mean
 
     def sums(self, x: Any, weights: Any) -> dict[str, tuple[Any, Any]]:
         """{statistic: (sum [D], weight)} of rows [B, D] with weights [B]."""

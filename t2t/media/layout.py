@@ -1,13 +1,17 @@
 """Conversations as slots of one network, and back.
 
 The main stream holds text pieces, marks and the codes of pictures; beside it lie K
-streams of audio codes, which move where the main stream says AUDIO. Book k of a frame
-stands `delays[k]` slots later than the frame does, none or one (MusicGen,
-arXiv:2306.05284), so that it can be told from the books before it. What the last frame
-leaves stands beside the mark of the end: whether a sound goes on is told without it.
+streams of audio codes, which move between SOUND and its end. Book k of a frame stands
+`delays[k]` slots later than the frame does, none or one (MusicGen, arXiv:2306.05284),
+so that it can be told from the books before it. What the last frame leaves stands
+beside the mark of the end: whether a sound goes on is told without it.
 
     <user> what is this <picture> c c c c </picture> <assistant> <speak> <voice:alto>
-    seven <sound> a a a a </sound> EOS
+    seven two <sound> seven a a a a two a a a </sound> EOS
+
+While it speaks, the main stream says each word again a little before it sounds (the
+inner monologue of Moshi, arXiv:2410.00037), and AUDIO otherwise: which word is due need
+not be found by counting frames.
 
 Every slot has a place on three axes, time, row and column. A tick of time is 40 ms: an
 audio frame takes one, a film frame five; text moves on all three axes at once (as in
@@ -23,7 +27,7 @@ from typing import Protocol
 import numpy as np
 
 from t2t.features import EOS
-from t2t.media.messages import Coded, Message, Part, Text, kind_of
+from t2t.media.messages import Coded, Message, Part, Text, Words, kind_of
 from t2t.text.sentence_piece import SentencePiece
 
 VOICES = ("alto", "bass", "soprano", "tenor")
@@ -38,6 +42,7 @@ MARKS = (
 )  # fmt: skip
 ASKS = {"text": "<write>", "audio": "<speak>", "image": "<draw>"}
 FILM_TICKS = 5  # of 40 ms between frames
+LEAD = 2  # frames that a word is written before it sounds
 # What is learned of a slot: all of it, or only whether a sound goes on or ends there.
 ALL, WHETHER = 1, 2
 
@@ -206,7 +211,7 @@ class Layout:
         elif not isinstance(part, Coded):
             raise ValueError(f"a {type(part).__name__} is to be coded first")
         elif part.kind == "sound":
-            self.sound(slots, part.codes, learned=learned)
+            self.sound(slots, part.codes, words=part.words, learned=learned)
         elif part.kind == "picture":
             self._mark(slots, "<picture>", learned)
             self._grid(slots, part.codes, learned)
@@ -215,12 +220,24 @@ class Layout:
         else:
             self._film(slots, part.codes, learned)
 
-    def sound(self, slots: Slots, codes: np.ndarray, *, learned: int) -> None:
-        """Frames [T, K] between their marks."""
+    def sound(
+        self, slots: Slots, codes: np.ndarray, *, words: Words = (), learned: int
+    ) -> None:
+        """Frames [T, K] between their marks, and the words that are said in them."""
         self._mark(slots, "<sound>", learned if learned == ALL else 0)
-        for number in range(len(codes)):
-            self.frame(slots, codes, number, learned=learned)
+        for number, main in enumerate(self._monologue(len(codes), words)):
+            self.frame(slots, codes, number, main=main, learned=learned)
         self.end_sound(slots, codes, learned=learned)
+
+    def _monologue(self, count: int, words: Words) -> list[int]:
+        """The main stream beside so many frames."""
+        ids, free = [self.vocabulary.mark("<audio>")] * count, 0
+        for frame, word in words:
+            for piece in self.vocabulary.encode(word):
+                free = max(free, frame - LEAD)
+                ids[free : free + 1] = [piece][: count - free]
+                free += 1
+        return ids
 
     def frame(
         self,
@@ -228,12 +245,13 @@ class Layout:
         codes: Sequence[np.ndarray] | np.ndarray,
         number: int,
         *,
+        main: int | None = None,
         learned: int,
     ) -> None:
         """The slot in which a frame begins, of those [K] that there are so far."""
-        audio = self.vocabulary.mark("<audio>")
+        main = self.vocabulary.mark("<audio>") if main is None else main
         row = self.delayed_row(codes, number)
-        slots.add(audio, learned=learned, audio=row)
+        slots.add(main, learned=learned, audio=row)
 
     def end_sound(
         self, slots: Slots, codes: Sequence[np.ndarray] | np.ndarray, *, learned: int
@@ -296,6 +314,7 @@ class Layout:
         text: list[int] = []
         frames: list[np.ndarray] = []
         codes: list[int] = []
+        sounding = False
 
         def close() -> None:
             if text:
@@ -312,14 +331,12 @@ class Layout:
         for i, row in zip(main, audio, strict=True):
             if i == EOS:
                 break
-            if EOS < i < self.vocabulary.pieces:
+            if sounding and i != mark("</sound>"):
+                frames.append(row)
+            elif EOS < i < self.vocabulary.pieces:
                 if frames or codes:
                     close()
                 text.append(int(i))
-            elif i == mark("<audio>"):
-                if text or codes:
-                    close()
-                frames.append(row)
             elif i >= first:
                 if text or frames:
                     close()
@@ -328,5 +345,6 @@ class Layout:
                 if i == mark("</sound>") and frames and self.late:
                     frames.append(row)
                 close()
+                sounding = i == mark("<sound>")
         close()
         return found

@@ -14,6 +14,7 @@ import numpy as np
 RATE = 16_000  # samples a second
 MODALITIES = ("text", "audio", "image")  # that can be asked for, in this order
 ROLES = ("system", "user", "assistant")
+Words = tuple[tuple[int, str], ...]  # each and where it begins, when that is known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Text:
 
 
 class OfArrays:
-    """Equal when all that it holds is, arrays included; shown by their shapes."""
+    """Equal when all that it holds is, arrays included; shown by its array's shape."""
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -34,12 +35,16 @@ class OfArrays:
         return all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
     def __str__(self) -> str:
-        return f"[{kind_of(self)} {list(vars(self).values())[-1].shape}]"
+        (array,) = (v for v in vars(self).values() if isinstance(v, np.ndarray))
+        return f"[{kind_of(self)} {array.shape}]"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sound(OfArrays):
+    """words: where each begins, in samples."""
+
     samples: np.ndarray
+    words: Words = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,10 +61,14 @@ class Film(OfArrays):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Coded(OfArrays):
-    """kind 'sound': codes int [T, K]; 'picture': [h, w]; 'film': [F, h, w]."""
+    """kind 'sound': codes int [T, K]; 'picture': [h, w]; 'film': [F, h, w].
+
+    words: of a sound, where each begins, in frames.
+    """
 
     kind: str
     codes: np.ndarray
+    words: Words = ()
 
 
 Part = Any  # one of the above

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import itertools
 import json
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from t2t.media.messages import RATE
+from t2t.media.messages import RATE, Sound, Words
 
 HINT = "speech needs espeak-ng: pip install -e '.[omni]'"
 DEADLINE = 60.0  # seconds for a list, and a tenth of one for each of its utterances
@@ -32,7 +33,9 @@ NOVELTY = (
 
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
 _SYNCHRONOUS, _UTF8 = 2, 1
-_LENGTH = struct.Struct("<I")
+_WORD = 1  # espeak_EVENT_TYPE
+_SIZES = struct.Struct("<II")  # samples, words
+_PLACE = struct.Struct("<II")  # of a word: its sample, its character
 
 
 class SpeechError(RuntimeError):
@@ -59,8 +62,8 @@ class Utterance:
     inflection: int = 50
 
 
-def synthesise(utterances: Sequence[Utterance]) -> list[np.ndarray]:
-    """float32 [N] at 16 kHz within ±1 of each utterance; the same at every call.
+def synthesise(utterances: Sequence[Utterance]) -> list[Sound]:
+    """Each utterance, and where its words begin; the same at every call.
 
     Raises:
       SpeechError: without espeak-ng, for a voice it does not have, or when it hangs.
@@ -83,7 +86,7 @@ def synthesise(utterances: Sequence[Utterance]) -> list[np.ndarray]:
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise SpeechError(lines[-1] if lines else f"exit status {done.returncode}")
-    return list(_unpack(done.stdout))
+    return list(_unpack(done.stdout, utterances))
 
 
 def variants() -> list[str]:
@@ -94,14 +97,25 @@ def variants() -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.name not in NOVELTY)
 
 
-def _unpack(data: bytes) -> Iterator[np.ndarray]:
+def _unpack(data: bytes, utterances: Sequence[Utterance]) -> Iterator[Sound]:
     at = 0
-    while at < len(data):
-        (count,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size
-        samples = np.frombuffer(data, "<i2", count, at)
-        yield samples.astype(np.float32) / 32768.0
+    for utterance in utterances:
+        count, words = _SIZES.unpack_from(data, at)
+        at += _SIZES.size
+        samples = np.frombuffer(data, "<i2", count, at).astype(np.float32) / 32768.0
         at += 2 * count
+        places = list(_PLACE.iter_unpack(data[at : at + words * _PLACE.size]))
+        at += words * _PLACE.size
+        yield Sound(samples, _words(utterance.text, places))
+
+
+def _words(text: str, places: Sequence[tuple[int, int]]) -> Words:
+    """Of their (samples, characters): all text belongs to the word before it."""
+    after = (0, len(text))
+    return tuple(
+        (sample, text[begin:end].strip())
+        for (sample, begin), (_, end) in itertools.pairwise([*places, after])
+    )
 
 
 def _loader() -> Any:
@@ -115,6 +129,21 @@ def _loader() -> Any:
 # -- in the process that speaks ----------------------------------------------------
 
 
+class _Event(ctypes.Structure):
+    """espeak_EVENT, without the fields at its end that nothing here reads."""
+
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("message", ctypes.c_uint),
+        ("character", ctypes.c_int),  # the first is 1
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    ]
+
+
 class _Espeak:
     """The library, initialised once."""
 
@@ -126,8 +155,12 @@ class _Espeak:
         if self.rate <= 0:
             raise SpeechError("espeak-ng could not read its data")
         self._heard: list[np.ndarray] = []
+        self._places: list[tuple[int, int]] = []
         kind = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+            ctypes.c_int,
+            ctypes.POINTER(ctypes.c_short),
+            ctypes.c_int,
+            ctypes.POINTER(_Event),
         )
         self._callback = kind(self._hear)  # kept, or it would be freed
         self._library.espeak_SetSynthCallback(self._callback)
@@ -135,10 +168,13 @@ class _Espeak:
     def _hear(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
             self._heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        for event in itertools.takewhile(lambda e: e.type, events):
+            if event.type == _WORD:
+                self._places.append((event.milliseconds, event.character - 1))
         return 0
 
-    def say(self, utterance: Utterance) -> np.ndarray:
-        """int16 [N] at `self.rate`."""
+    def say(self, utterance: Utterance) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        """int16 [N] at `self.rate`, and (millisecond, character) of each word."""
         voice = utterance.language
         if utterance.variant:
             voice += f"+{utterance.variant}"
@@ -153,15 +189,17 @@ class _Espeak:
             library.espeak_SetParameter(parameter, value, 0)
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self._heard.clear()
+        self._places.clear()
         text = utterance.text.encode() + b"\0"
         failed = library.espeak_Synth(text, len(text), 0, 0, 0, _UTF8, None, None)
         if failed:
             raise SpeechError(f"espeak-ng cannot say {utterance.text!r}")
-        return np.concatenate(self._heard or [np.zeros(0, np.int16)])
+        heard = np.concatenate(self._heard or [np.zeros(0, np.int16)])
+        return heard, list(self._places)
 
 
 def main() -> int:
-    """Reads a JSON list of utterances, writes (length, samples) of each."""
+    """Reads a JSON list of utterances, writes sizes, samples and words of each."""
     try:
         import soxr
     except ImportError:
@@ -170,10 +208,13 @@ def main() -> int:
     try:
         espeak = _Espeak()
         for wanted in json.load(sys.stdin):
-            said = espeak.say(Utterance(**wanted)).astype(np.float32)
-            heard = soxr.resample(said, espeak.rate, RATE)
+            said, places = espeak.say(Utterance(**wanted))
+            heard = soxr.resample(said.astype(np.float32), espeak.rate, RATE)
             samples = np.clip(np.round(heard), -32768, 32767).astype("<i2")
-            sys.stdout.buffer.write(_LENGTH.pack(len(samples)) + samples.tobytes())
+            out = sys.stdout.buffer
+            out.write(_SIZES.pack(len(samples), len(places)) + samples.tobytes())
+            for milliseconds, character in places:
+                out.write(_PLACE.pack(milliseconds * RATE // 1000, character))
     except SpeechError as error:
         print(error, file=sys.stderr)
         return 1

@@ -36,20 +36,13 @@ def freeze(model: Any, features: dict[str, Feature]) -> bytes:
     description = {
         "model": model.name,
         "arguments": model.arguments,
-        "features": {n: dataclasses.asdict(_bare(f)) for n, f in features.items()},
+        "features": {n: dataclasses.asdict(f.bare) for n, f in features.items()},
     }
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     arrays = {v.path: np.array(v) for v in model.variables}
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **{DESCRIPTION: text, **arrays})
     return stream.getvalue()
-
-
-def _bare(feature: Feature) -> Feature:
-    """A feature that knows how many ids it has, not which."""
-    if feature.vocabulary is None:
-        return feature
-    return dataclasses.replace(feature, vocabulary=None, classes=feature.size)
 
 
 def plain(given: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import keras
 from t2t import knobs, registry
 from t2t.optimizers.schedules import LearningRate, Schedule
 
+TABLE = "/(table|shared)$"  # what embeddings call their weights
+
 
 @registry.configurable("optimizer")
 def make_optimizer(
@@ -24,8 +26,9 @@ def make_optimizer(
     """The optimizer called `name`.
 
     Args:
-      name: adam, adamw, adafactor (arXiv:1804.04235), lion (arXiv:2302.06675), sgd
-        or momentum (Nesterov's).
+      name: adam, adamw, adafactor (arXiv:1804.04235), lion (arXiv:2302.06675), muon
+        (arXiv:2502.16982: matrices by orthogonalised momentum in steps as large as
+        AdamW's, which embeddings and vectors keep), sgd or momentum (Nesterov's).
       beta_1, beta_2, epsilon: of the Adam family; lion takes its betas too.
       weight_decay: decoupled, times the learning rate; none with 'adam' and 'sgd'.
       momentum: of 'momentum'.
@@ -47,6 +50,18 @@ def make_optimizer(
         return keras.optimizers.Lion(
             rate, beta_1=beta_1, beta_2=beta_2, weight_decay=decay
         )
+    if name == "muon":
+        return keras.optimizers.Muon(
+            rate,
+            adam_beta_1=beta_1,
+            adam_beta_2=beta_2,
+            adam_weight_decay=weight_decay,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            exclude_layers=[TABLE],
+        )
     if name == "sgd":
         return keras.optimizers.SGD(rate)
-    return keras.optimizers.SGD(rate, momentum=momentum, nesterov=True)
+    return keras.optimizers.SGD(
+        rate, momentum=momentum, nesterov=True, weight_decay=decay
+    )

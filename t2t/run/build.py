@@ -100,7 +100,7 @@ def blank_batch(
     for name, feature in features.items():
         shape = (rows, *(length if size is None else size for size in feature.shape))
         batch[name] = np.zeros(shape, feature.dtype)
-        if feature.kind == "text":
+        if feature.sequence:
             batch[name] += 2
             batch[f"{name}_segments"] = np.ones(shape, np.int32)
             batch[f"{name}_positions"] = np.broadcast_to(

@@ -6,6 +6,8 @@ vocabularies/   the files that the problem's vocabularies load
 checkpoints/    see t2t.run.checkpoints
 events/         TensorBoard
 metrics.jsonl   the same numbers, a line each time
+insides.json    what experts and pondering did, where a model has them
+pictures/       what was drawn at each evaluation, of a run over pixels
 videos/         an episode at each evaluation, where --hparams=eval_video= asks for it
 report.html     curves, decodes, attention, configuration
 """
@@ -75,6 +77,14 @@ class RunFolder:
     @property
     def videos(self) -> Path:
         return self.path / "videos"
+
+    @property
+    def insides(self) -> Path:
+        return self.path / "insides.json"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures"
 
     def describe(self) -> dict[str, Any]:
         """What `run.json` says."""

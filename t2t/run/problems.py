@@ -55,9 +55,13 @@ def make_examination(name: str, questions: int | None = None) -> Any:
     if questions is not None:
         config.bindings[name, "questions"] = questions
     problem = make_problem(config)
-    if not hasattr(problem, "examine"):
+    if not is_examination(name):
         raise ValueError(f"{name} is no examination: try omni_matrix")
     return problem
+
+
+def is_examination(name: str) -> bool:
+    return hasattr(registry.current().load("problem", name), "examine")
 
 
 def generate_data(

@@ -10,6 +10,7 @@ from typing import Any
 
 from t2t.run.charts import line_chart
 from t2t.run.folder import RunFolder, write_text
+from t2t.run.insides import insides
 from t2t.run.log import read_records
 
 # Curves of the report: title, the values drawn in it.
@@ -18,6 +19,12 @@ CHARTS = (
     ("Return of an episode", ("episode_return",)),
     ("BLEU and chrF", ("bleu", "chrf")),
     ("Accuracy", ("accuracy", "sequence_accuracy")),
+    ("Bits a byte, or a value of a picture", ("bits_per_byte", "bits_per_dim")),
+    ("Correlation", ("pearson",)),
+    ("Steps and remainder of a token", ("ponder",)),
+    ("Share of each expert", tuple(f"expert_{i}" for i in range(16))),
+    ("Load balance, 1 when even", ("load_balance",)),
+    ("Share of choices without a place", ("expert_dropped",)),
     ("Weight of each horizon", tuple(f"horizon_{i}" for i in range(6))),
     ("Entropy", ("entropy",)),
     ("Learning rate", ("learning_rate",)),
@@ -45,16 +52,20 @@ def write_report(run: RunFolder) -> None:
     decodes = run.path / "decodes.json"
     if decodes.is_file():
         parts.append(_decodes(json.loads(decodes.read_text(encoding="utf-8"))))
+    parts.append(insides(run))
     for video in sorted(run.videos.glob("[0-9]*"))[-1:]:
         parts.append(_video(video))
     parts.append("<h2>Configuration</h2><pre>")
     parts.append(html.escape(run.config.read_text(encoding="utf-8")) + "</pre>")
-    page = (
+    write_text(run.report, page(run.path.resolve().name, "".join(parts)))
+
+
+def page(title: str, body: str) -> str:
+    """A whole page that needs no other file."""
+    return (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        f"<title>{html.escape(run.path.resolve().name)}</title>"
-        f"<style>{STYLE}</style>{''.join(parts)}</html>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style>{body}</html>\n"
     )
-    write_text(run.report, page)
 
 
 def _summary(records: list[dict[str, Any]]) -> str:

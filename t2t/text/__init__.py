@@ -11,6 +11,7 @@ from collections.abc import Callable
 from t2t import registry
 from t2t.features import Vocabulary
 from t2t.text.bytes import Bytes
+from t2t.text.pixels import Pixels
 from t2t.text.sentence_piece import SentencePiece
 from t2t.text.subwords import Subwords
 from t2t.text.symbols import ClassLabels, Symbols
@@ -18,6 +19,7 @@ from t2t.text.symbols import ClassLabels, Symbols
 __all__ = [
     "Bytes",
     "ClassLabels",
+    "Pixels",
     "SentencePiece",
     "Subwords",
     "Symbols",

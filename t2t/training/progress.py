@@ -22,6 +22,10 @@ SHOWN = {
 }
 
 
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Shows steps and numbers.
 

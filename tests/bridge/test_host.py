@@ -216,7 +216,7 @@ def test_a_host_that_dies_takes_everything_with_it(number: signal.Signals):
     folder = Path(of.cmdline()[-1])
     assert folder.exists()
     process.send_signal(number)
-    process.wait(10)
+    process.wait(60)
     until("all are gone", lambda: gone(everyone), seconds=2)
     until("and their folder", lambda: not folder.exists(), seconds=2)
 

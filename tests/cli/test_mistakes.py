@@ -116,7 +116,7 @@ NAMES = [
     ("t2t-eval --output_dir={run} --split=tset", "tset", "test"),
     ("t2t-eval --output_dir={run} --problem=omni_matrx", "omni_matrx", "omni_matrix"),
     ("t2t-eval --output_dir={run} --problem=omni_matrix --questions=0", "questions=0"),
-    ("t2t-eval --output_dir={run} --problem=catch", "catch", "omni_matrix"),
+    ("t2t-eval --output_dir={run} --problem=catch", "catch", "observation"),
     ("t2t-eval --output_dir={run} --problem=omni_matrix", "no conversations", "omni"),
     ("t2t-exporter --output_dir={run} --export_dir={new}", "no tokenizer", "codec"),
     (DATAGEN + "omni_tasks", "speech_codec.npz", "--problem=speech_clips"),

@@ -9,24 +9,29 @@ import kit
 import numpy as np
 import pytest
 
-from t2t import knobs
 from t2t.sources import Batch
 
 DECODERS = kit.models(method="decode_step")
-WITH_BLOCKS = [n for n in DECODERS if "transformer" in n]
 LENGTH, ROWS, WIDTH = 6, 3, 2
 
+# Of the blocks of an encoder and a decoder; `kit.SEEING` is for a decoder alone.
+BOTH: list[dict[str, Any]] = [
+    *({"position": position} for position in ("learned", "rotary", "relative")),
+    {"position": "relative_vectors", "window": 3, "num_kv_heads": 1},
+    {"position": "relative_keys", "max_relative_position": 2},
+    {"block_length": 2, "position": "alibi", "num_kv_heads": 1},
+    {"filter_width": 3, **kit.EXPERTS, "expert_every": 2},
+]
 CASES = [
     *((name, {}) for name in DECODERS),
-    *(
-        (name, {"position": position, "window": window, "num_kv_heads": heads})
-        for name in WITH_BLOCKS
-        for position, window, heads in itertools.product(
-            knobs.CHOICES["blocks.position"], (None, 3), (None, 1)
-        )
-        if (heads is None) == (window is None)  # half of the product is enough
-    ),
+    *(("transformer_lm", blocks) for blocks in kit.SEEING),
+    *(("transformer", blocks) for blocks in BOTH),
+    ("universal_transformer", {"position": "relative_keys", "filter_width": 2}),
 ]
+
+
+def test_additive_attention_is_cached() -> None:
+    test_cached_is_uncached("lstm_seq2seq", {}, attention="bahdanau")
 
 
 def _log_softmax(logits: Any) -> np.ndarray:
@@ -68,9 +73,11 @@ def _prompts(model: Any, rng: np.random.Generator) -> Batch:
 
 
 @pytest.mark.parametrize("name, blocks", CASES)
-def test_cached_is_uncached(name: str, blocks: dict[str, Any]) -> None:
+def test_cached_is_uncached(name: str, blocks: dict[str, Any], **knobs: Any) -> None:
     # Two layers where nothing else is special.
-    model = kit.make(name, blocks={"max_length": 16, **blocks}, shallow=bool(blocks))
+    model = kit.make(
+        name, blocks={"max_length": 16, **blocks}, shallow=bool(blocks), **knobs
+    )
     kit.randomise(model)
     rng = np.random.default_rng(1)
     prompts = _prompts(model, rng)

@@ -22,13 +22,21 @@ EVERY = pytest.mark.parametrize("name", kit.models())
 STEPS = 2
 
 
-def _step(name: str, *, strategy: str = "none", dropout: float = 0.0, **knobs: Any):
+def _step(
+    name: str,
+    *,
+    strategy: str = "none",
+    dropout: float = 0.0,
+    blocks: dict[str, Any] | None = None,
+    **knobs: Any,
+) -> Step:
     """A tiny model's step; all that the test does not ask for is the same."""
     keras.utils.set_random_seed(0)
     devices = make_strategy(strategy)
     jit = knobs.pop("jit", False)
     with devices.scope():
-        model = kit.make(name, blocks={"dropout": dropout}, shallow=True)
+        blocks = {"dropout": dropout, **(blocks or {})}
+        model = kit.make(name, blocks=blocks, shallow=True)
 
     def optimizer() -> keras.optimizers.Optimizer:
         return make_optimizer("sgd", learning_rate=LearningRate(constant=0.1))
@@ -57,10 +65,25 @@ def _packs(name: str) -> bool:
     return kit.packs(kit.features(name))
 
 
-@EVERY
-def test_sharding_and_compiling_change_nothing(name: str) -> None:
+# With experts that drop and losses of their own, with dropout recomputed.
+LAYERS: list[dict[str, Any]] = [
+    {**kit.EXPERTS, "capacity_factor": 0.5, "router_z_weight": 0.1, "remat": True},
+    {"block_length": 2, "memory_gradient": False, "position": "relative_sinusoid"},
+]
+
+
+@pytest.mark.parametrize(
+    "name, blocks",
+    [
+        *((name, {}) for name in kit.models()),
+        *(("transformer_lm", blocks) for blocks in LAYERS),
+    ],
+)
+def test_sharding_and_compiling_change_nothing(
+    name: str, blocks: dict[str, Any]
+) -> None:
     """One device, two replicas under XLA and four micro-batches: the same weights."""
-    clipped: dict[str, Any] = {"clip_norm": 0.5}
+    clipped: dict[str, Any] = {"clip_norm": 0.5, "blocks": blocks}
     plain = _trained(_step(name, **clipped), name)
     replicas = _step(name, strategy="mirrored", jit=True, **clipped)
     _same(plain, _trained(replicas, name), 1e-6)

@@ -33,6 +33,12 @@ TINY: dict[str, Any] = {
     "filter_size": 32,
     "num_heads": 4,
     "num_layers": 1,
+    "num_decoder_layers": None,
+    "num_rec_steps": 1,
+    "act_max_steps": 2,
+    "experts": 4,
+    "patch_size": 4,
+    "num_filters": 4,
     "channels": (4, 8),
     "blocks_per_stage": 1,
     "max_length": 8,
@@ -75,7 +81,7 @@ def test_builds_and_steps(name: str) -> None:
     from t2t.training.step import Step
 
     knobs = _load(name).knobs
-    small = ",".join(f"{k}={v!r}" for k, v in TINY.items() if k in knobs)
+    small = ",".join(f"{k}={v!r}" for k, v in TINY.items() if knobs.get(k))
     config = _load(name, small)
     build.apply(config)
     offered = kit.features(config.knob("model"))

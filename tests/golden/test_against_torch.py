@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 
 from golden import reference  # noqa: E402
 
-from t2t.layers.attention import Attention, attention_mask  # noqa: E402
+from t2t.layers.attention import Attention  # noqa: E402
 from t2t.layers.blocks import Block, BlockShape  # noqa: E402
 from t2t.layers.norm import make_norm  # noqa: E402
+from t2t.layers.view import View, attention_mask  # noqa: E402
 
 # The cell of transformer_base.
 BASE = BlockShape(512, 2048, 8)
@@ -65,8 +66,8 @@ def test_attention(causal: bool) -> None:
     """Against torch.nn.functional.scaled_dot_product_attention."""
     layer = Attention(512, num_heads=8)
     visible = attention_mask(SEGMENTS, SEGMENTS, causal=causal)
-    layer(X, visible=visible)
-    found = _ours(lambda x: layer(x, visible=visible)[0], layer.weights, X)
+    layer(X, view=View(visible))
+    found = _ours(lambda x: layer(x, view=View(visible))[0], layer.weights, X)
     kernels = [torch.tensor(w, requires_grad=True) for w in layer.get_weights()]
     names = [v.path.split("/")[-2] for v in layer.weights]
     by_name = dict(zip(names, kernels, strict=True))
@@ -115,8 +116,7 @@ def test_the_cell_of_transformer_base(cross: bool, pre: bool) -> None:
     def run(x: Any, memory: Any = None) -> Any:
         return block(
             x,
-            visible=visible,
-            positions=None,
+            view=View(visible),
             memory=memory,
             memory_visible=memory_visible,
         )[0]

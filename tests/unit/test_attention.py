@@ -8,7 +8,9 @@ import kit
 import numpy as np
 import pytest
 
-from t2t.layers.attention import Attention, attention_mask
+from t2t.layers.attention import Attention
+from t2t.layers.sight import Sight
+from t2t.layers.view import View, attention_mask, whole
 
 T, D = 10, 16
 RNG = np.random.default_rng(0)
@@ -18,7 +20,17 @@ X = RNG.normal(size=(1, T, D)).astype("float32")
 
 
 def _attend(layer: Attention, x: np.ndarray, mask: Any) -> np.ndarray:
-    return kit.array(layer(x, visible=mask, positions=POSITIONS)[0])
+    return kit.array(layer(x, view=View(mask, POSITIONS))[0])
+
+
+def dense(segments: np.ndarray, positions: np.ndarray, sight: Sight) -> Any:
+    """The mask [B, T, S] of a row that is not cut into frames."""
+    length = segments.shape[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sight, "frames", lambda self, length: None)
+        view = whole(segments, positions, sight)
+    assert view.frames is None and view.visible.shape[1:] == (length, length)
+    return view.visible
 
 
 @pytest.mark.parametrize("rotary", [False, True])
@@ -27,7 +39,8 @@ def _attend(layer: Attention, x: np.ndarray, mask: Any) -> np.ndarray:
 def test_what_the_mask_hides_changes_nothing(
     causal: bool, window: int | None, rotary: bool
 ) -> None:
-    mask = kit.array(attention_mask(SEGMENTS, SEGMENTS, causal=causal, window=window))
+    sight = Sight(causal=causal, window=window)
+    mask = kit.array(dense(SEGMENTS, POSITIONS, sight))
     layer = Attention(D, num_heads=2, rotary=rotary)
     before = _attend(layer, X, mask)
     for key in range(T):
@@ -43,7 +56,8 @@ def test_what_the_mask_hides_changes_nothing(
 
 def test_mask_by_hand() -> None:
     segments = np.array([[1, 1, 1, 2, 0]])
-    causal = kit.array(attention_mask(segments, segments, causal=True, window=2))[0]
+    positions = np.array([[0, 1, 2, 0, 0]])
+    causal = kit.array(dense(segments, positions, Sight(causal=True, window=2)))[0]
     expected = [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -79,7 +93,7 @@ def test_weights_are_a_distribution_over_the_visible() -> None:
     mask = kit.array(attention_mask(SEGMENTS, SEGMENTS, causal=True))
     bias = RNG.normal(size=(1, 2, T, T)).astype("float32")
     layer = Attention(D, num_heads=2)
-    _, weights, _ = layer(X, visible=mask, bias=bias)
+    _, weights, _ = layer(X, view=View(mask, bias=bias))
     weights = kit.array(weights)  # [B, H, T, S]
     np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
     hidden = ~np.broadcast_to(mask[:, None], weights.shape)

@@ -65,7 +65,7 @@ def test_low_precision_is_finite_and_near(name: str) -> None:
 def test_feed_forward(activation: str) -> None:
     layer = FeedForward(4, filter_size=6, activation=activation)
     x = np.random.default_rng(0).normal(size=(1, 2, 4)).astype("float32")
-    found = kit.array(layer(x))
+    found = kit.array(layer(x)[0])
     act: Any = ACTIVATIONS[GATED.get(activation, activation)]
     weights = {v.path.split("/", 1)[1]: np.asarray(v) for v in layer.weights}
     hidden = x @ weights["input/kernel"]
@@ -98,8 +98,8 @@ def test_inner_values_are_named() -> None:
         BlockShape(**kit.BLOCKS), num_layers=2, causal=True, cross=False, name="s"
     )
     x = np.zeros((1, 3, 16), "float32")
-    visible, positions = np.ones((1, 3, 3), bool), np.arange(3)[None]
-    _, inner, _ = stack(x, visible=visible, positions=positions)
+    segments, positions = np.ones((1, 3), int), np.arange(3)[None]
+    _, inner, _ = stack(x, segments=segments, positions=positions)
     assert set(inner) == {
         f"block_{i}/{name}" for i in (0, 1) for name in ("self_attention", "output")
     }

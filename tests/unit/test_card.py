@@ -66,6 +66,7 @@ def _card() -> dict[str, Any]:
              "1 s": {"n": 64, "inverted": 0.96}, "nats a code more": 0.21},
         ],
         "listening": [_row("clean", "errors")],
+        "memory": [_row("goes on word for word: new", "verbatim")],
         "preparedness": _preparedness(),
         "limitations": ["small & <simple>"],
         "timing": {

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from t2t.problems.omni import conditions, voices
+from t2t.problems.omni import conditions, sentences, voices
 from t2t.problems.omni.safety import NO, NOBODY, OWN_VOICE, UNKNOWN
-from t2t.problems.omni.scores import disparity, refuses
+from t2t.problems.omni.scores import counts, disparity, refuses
+from t2t.problems.omni.texts import Texts
+from t2t.problems.omni_memory import OmniMemory
 
 
 def test_the_worst_group_stands_out_or_not() -> None:
@@ -57,3 +62,30 @@ def test_users_speak_as_asked(kind: str) -> None:
 def test_what_is_taught_to_refuse_is_known_as_a_refusal() -> None:
     assert all(map(refuses, (NO, NOBODY, UNKNOWN, OWN_VOICE)))
     assert not refuses("wood and nails")
+
+
+def test_by_heart_is_the_same_from_the_start() -> None:
+    wanted = "the first of many words that follow"
+    given = [wanted, "the first of many words and others", "a first of many words"]
+    tops, bottoms = counts("verbatim", [(wanted, answer) for answer in given])
+    assert tops.tolist() == [1, 1, 0] and bottoms.tolist() == [1, 1, 1]
+
+
+def test_what_training_had_is_drawn_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passages = {"train": [["seen"] * 30], "test": [["new"] * 30]}
+    monkeypatch.setattr(Texts, "_passages", property(lambda s: passages[s.split]))
+    nothing: Any = None
+    examination = OmniMemory(questions=3)
+    for cell in (c for c in OmniMemory.CELLS if c.task in ("prose", "text_to_text")):
+        turns = examination._turns(cell, nothing, tmp_path)
+        words = " ".join(str(m) for turn in turns for m in turn)
+        if cell.task == "prose":
+            assert ("seen" in words) == cell.seen and ("new" in words) != cell.seen
+        numbers = [
+            sentences.DIGITS["en"].index(w)
+            for w in words.split()
+            if w in sentences.DIGITS["en"]
+        ]
+        assert bool(numbers) == (cell.task == "text_to_text")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from t2t import metrics
@@ -14,9 +15,10 @@ LINES = ["The lamp {name} is on.", "Der Fühler meldet %s °C.", "<b>Tür</b> of
 
 @pytest.mark.parametrize("name", metrics.METRICS)
 def test_perfect_outputs_score_perfect(name: str) -> None:
-    found = metrics.score(name, LINES, LINES)
+    lines = ["1", "-2.5", "4e1"] if name == "pearson" else LINES
+    found = metrics.score(name, lines, lines)
     assert found == {name: pytest.approx(metrics.metric(name).perfect)}
-    wrong = metrics.score(name, LINES, ["x {y}"] * 3)[name]
+    wrong = metrics.score(name, lines, ["x {y}"] * 3)[name]
     assert wrong > found[name] if name == "word_error_rate" else wrong < found[name]
 
 
@@ -31,6 +33,13 @@ def test_bleu_is_sacrebleus() -> None:
     assert "tok:13a" in metrics.signature("bleu")
     assert "nc:6" in metrics.signature("chrf")
     assert metrics.signature("accuracy") == ""
+
+
+def test_pearson_is_numpys() -> None:
+    wanted, given = [1.0, 2.0, 4.0, -3.0], [0.5, 2.5, 3.0, 0.0]
+    found = metrics.score("pearson", [*map(str, wanted)], [*map(str, given)])
+    assert found["pearson"] == pytest.approx(np.corrcoef(wanted, given)[0, 1])
+    assert metrics.score("pearson", ["1", "2"], ["3", "3"]) == {"pearson": 0.0}
 
 
 def test_exact_matches() -> None:

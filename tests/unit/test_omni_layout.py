@@ -7,7 +7,15 @@ import pytest
 
 from t2t.decode.grammar import STATES, Grammar, Limits
 from t2t.features import EOS
-from t2t.media.layout import ALL, MARKS, WHETHER, Layout, OmniVocabulary, Slots
+from t2t.media.layout import (
+    ALL,
+    LEAD,
+    MARKS,
+    WHETHER,
+    Layout,
+    OmniVocabulary,
+    Slots,
+)
 from t2t.media.messages import Coded, Message, Picture, Text
 
 TEXTS = ["draw three four two in red", "what number is this", "seven eight", "say nine"]
@@ -97,6 +105,25 @@ def test_whether_a_sound_goes_on_is_told_without_what_follows(
     np.testing.assert_array_equal(long.audio[:ends], short.audio[:ends])
     rest = np.array(delays) * (codes[3] + 1)  # of the last frame
     np.testing.assert_array_equal(short.audio[ends], rest)
+
+
+def test_words_stand_a_little_before_they_sound(vocabulary: OmniVocabulary) -> None:
+    """Pieces one after another, none after the sound; reading back they are no text."""
+    layout, codes = Layout(vocabulary, delays=(0, 1, 1, 1)), _sound(12).codes
+    one, two, late = map(vocabulary.encode, ("seven", "nine", "eight"))
+    slots = Slots(4)
+    words = ((0, "seven"), (1 + LEAD + len(one), "nine"), (12, "eight"))
+    layout.sound(slots, codes, words=words, learned=ALL)
+    audio = vocabulary.mark("<audio>")
+    between = [audio] * (10 - 1 - len(one) - len(two))
+    said = [*one, audio, *two, *between, *late]
+    assert slots.main[1:-1] == (said + [audio] * 2)[:12]
+    assert slots.arrays()["places"][:, 0].tolist() == list(range(14))
+    answer = [*vocabulary.encode("seven nine"), *slots.main, EOS]
+    audio = np.pad(slots.arrays()["audio"], [(len(answer) - 15, 1), (0, 0)])
+    text, sound = layout.parts(answer, audio)
+    assert text == Text("seven nine")
+    np.testing.assert_array_equal(sound.codes, codes)
 
 
 def test_places_follow_time(vocabulary: OmniVocabulary) -> None:

@@ -66,3 +66,23 @@ def test_the_schedule_moves_the_rate() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(ValueError, match="'adamv'.*Did you mean 'adam'"):
         make_optimizer("adamv")
+
+
+def test_muon_orthogonalises_matrices_and_leaves_embeddings_to_adam() -> None:
+    """A matrix moves by the polar factor of its gradient, in steps of AdamW's size."""
+    rng = np.random.default_rng(0)
+    start, gradient = rng.normal(size=(2, 16, 8)).astype("f4")
+    moved = {}
+    for name in ("kernel", "table"):
+        layer = keras.layers.Layer(name="layer")
+        weight = layer.add_weight(shape=(16, 8), name=name)
+        weight.assign(start)
+        optimizer = make_optimizer("muon", learning_rate=LearningRate(constant=0.01))
+        optimizer.build([weight])
+        optimizer.apply([gradient], [weight])
+        moved[name] = start - np.asarray(weight)
+    np.testing.assert_allclose(moved["table"], 0.01 * np.sign(gradient), rtol=1e-3)
+    u, _, v = np.linalg.svd(gradient, full_matrices=False)
+    polar, step = u @ v, moved["kernel"]
+    assert (polar * step).sum() > 0.98 * np.linalg.norm(polar) * np.linalg.norm(step)
+    assert 0.5 < np.sqrt((step**2).mean()) / (0.2 * 0.01) < 1.5

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2t.layers.position import LearnedPositions, RelativeBias, rotate, sinusoids
+from t2t.layers.distance import Aligned, Placed
+from t2t.layers.position import LearnedPositions, rotate, sinusoids
+from t2t.layers.relative import RelativeBias, slopes
 
 
 @pytest.mark.parametrize("size", [8, 7])
@@ -74,7 +76,7 @@ def _t5_bucket(relative: int, bidirectional: bool, buckets: int, furthest: int) 
 def test_relative_buckets_are_those_of_t5(bidirectional: bool) -> None:
     layer = RelativeBias(2, bidirectional=bidirectional)
     distances = np.array([d for d in range(-200, 201)], np.int32)
-    found = kit.array(layer.bucket(distances))
+    found = layer.bucket(distances)
     expected = [_t5_bucket(int(d), bidirectional, 32, 128) for d in distances]
     np.testing.assert_array_equal(found, expected)
     # As in T5, no distance falls into the first bucket of those ahead.
@@ -84,10 +86,49 @@ def test_relative_buckets_are_those_of_t5(bidirectional: bool) -> None:
 def test_relative_bias_reads_positions_not_places() -> None:
     layer = RelativeBias(2, bidirectional=True)
     positions = np.array([[0, 1, 2, 0, 1]])
-    bias = kit.array(layer(positions, positions))  # [B, H, T, S]
+    bias = kit.array(layer(between=Placed(positions, positions)))  # [B, H, T, S]
     assert bias.shape == (1, 2, 5, 5)
     np.testing.assert_array_equal(bias[0, :, 3:, 3:], bias[0, :, :2, :2])
     assert not np.allclose(bias[0, :, 0, 1], bias[0, :, 1, 0])
+    aligned = kit.array(layer(between=Aligned(5, 5)))
+    np.testing.assert_array_equal(aligned[0, :, :3, :3], bias[0, :, :3, :3])
+
+
+@given(
+    queries=st.integers(1, 5),
+    before=st.integers(0, 3),
+    after=st.integers(0, 3),
+    causal=st.booleans(),
+)
+def test_values_by_distance_come_to_their_pairs(
+    queries: int, before: int, after: int, causal: bool
+) -> None:
+    """Skewed or gathered; and what is collected is the transpose of that."""
+    keys = before + queries + after
+    rng = np.random.default_rng(queries)
+    aligned = Aligned(queries, keys, before=before, causal=causal)
+    distance = np.arange(keys)[None] - np.arange(queries)[:, None] - before
+    np.testing.assert_array_equal(kit.array(aligned.distance)[0], distance)
+    positions = np.arange(-before, queries + after)[None]
+    placed = Placed(positions[:, before : before + queries], positions, causal=causal)
+    np.testing.assert_array_equal(kit.array(placed.distance)[0], distance)
+    counts = ~(causal & (distance > 0))  # of other pairs nothing is promised
+    for between in (aligned, placed):
+        span = between.span()
+        x = rng.normal(size=(2, 3, queries, len(span))).astype("float32")
+        found = kit.array(between.spread(np.repeat(x[:1], 1, 0), span))[0]
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            at = int(distance[i, j]) - int(span[0])
+            np.testing.assert_array_equal(found[:, i, j], x[0, :, i, at])
+        pairs = rng.normal(size=(1, 3, queries, keys)).astype("float32") * counts
+        back = kit.array(between.collect(pairs, span))
+        assert (back * x[:1]).sum() == pytest.approx((pairs * found).sum(), abs=1e-3)
+
+
+def test_slopes_are_those_of_the_paper() -> None:
+    """ALiBi: 1/2, 1/4, … 1/256 for 8 heads; 12 heads are in the authors' code."""
+    assert slopes(8) == [2.0**-i for i in range(1, 9)]
+    assert slopes(12) == slopes(8) + [2.0 ** -(i - 0.5) for i in (1, 2, 3, 4)]
 
 
 def test_learned_positions_share_the_last_vector() -> None:

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from t2t.problems import translate_debian
-from t2t.problems.debian import catalogues, descriptions, help_pages, manual_pages
+from t2t.problems import packages_debian, translate_debian
+from t2t.problems.debian import (
+    catalogues,
+    descriptions,
+    help_pages,
+    manual_pages,
+    packages,
+)
 from t2t.problems.debian.apt import Apt, members
 from t2t.problems.holdout import Pair
 from t2t.problems.problem import TRAIN, DataUnavailable
@@ -59,6 +65,48 @@ def test_descriptions(tmp_path: Path) -> None:
         Pair("Parts:", "Teile:", group),
         Pair("a lamp that goes on", "eine Lampe, die goes on", group),
     ]
+
+
+def test_packages_by_section(tmp_path: Path) -> None:
+    english, lists = tmp_path / "en", tmp_path / "Packages"
+    text = {"first": "It is good.", "second": "Parts:", "item": "one lamp"}
+    english.write_text(
+        TRANSLATION.format(package="lamp-bin", language="en", title="lamps", **text)
+        + TRANSLATION.format(package="other", language="en", title="no section", **text)
+        + "Package: bare\nDescription-md5: 1\nDescription-en: a title alone\n\n"
+    )
+    lists.write_text(
+        "Package: lamp-bin\nSource: lamp (1.0)\nSection: contrib/games\n\n"
+        "Package: bare\nSection: libs\n\n"
+    )
+    whole = "It is good. Parts: one lamp goes on"
+    assert list(packages.packages([english], [lists])) == [
+        packages.Package("package lamp", "games", "lamps", whole)
+    ]
+
+
+def test_titles_and_sections_of_each_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(english: object, lists: object) -> list[packages.Package]:
+        words = [a + b for a in "bcdfghklmn" for b in "aeiouy"]
+        return [
+            packages.Package(f"package {w}", section, f"the {w}", f"{w} is good " * 80)
+            for w, section in zip(words, ["games", "libs"] * 30, strict=True)
+        ]
+
+    monkeypatch.setattr(packages_debian, "packages", made)
+    monkeypatch.setattr(packages_debian.Apt, "lists", lambda self, ending: [])
+    monkeypatch.setattr(packages_debian, "HELD_OUT", 0.2)
+    seen: list[str] = []
+    for split in (TRAIN, "dev", "test"):
+        titles = list(packages_debian.SummarizeDebian().examples(split, tmp_path))
+        labels = list(packages_debian.TextClassDebian().examples(split, tmp_path))
+        assert len(titles) == len(labels) > 2
+        assert all(len(e["inputs"]) <= packages_debian.LONGEST for e in titles)
+        assert {e["label"] for e in labels} == {"games", "libs"}
+        seen += [e["targets"] for e in titles]
+    assert len(seen) == len(set(seen)) == 60
 
 
 def test_help_pages() -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from t2t import registry
+from t2t.media.messages import Text
 from t2t.problems import language_model_pydoc, tfds, tfds_images
 from t2t.problems.algorithmic import Algorithmic, AlgorithmicSort
 from t2t.problems.images import ImageDigits
+from t2t.problems.omni import tasks
+from t2t.problems.omni.texts import Texts
+from t2t.problems.omni_tasks import OmniTasks, OmniText
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable
 from t2t.text.passages import passages
 
@@ -152,3 +157,32 @@ def test_middle_of_a_picture(shape: tuple[int, int, int]) -> None:
     picture = np.full(shape, 77, np.uint8)
     cut = tfds_images.middle(picture, 256, 224)
     assert cut.shape == (224, 224, 3) and cut.dtype == np.uint8 and (cut == 77).all()
+
+
+def test_real_texts_of_omni(tmp_path: Path) -> None:
+    """A passage is cut in two between words; a pair is drawn as it is."""
+    texts = Texts("train", tmp_path)
+    words = [[f"w{n}" for n in range(size)] for size in (12, 13, 40)]
+    texts._passages, texts._pairs = words, [("gas", "Gas"), ("cost", "Kosten")]
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(300):
+        begins, goes_on = (part.split() for part in texts.passage(rng))
+        whole = [int(word[1:]) for word in begins + goes_on]
+        assert whole == list(range(whole[0], whole[0] + len(whole)))
+        assert len(begins) >= 4 and len(goes_on) >= 3 and len(whole) <= 30
+        seen.add((whole[0], len(whole)))
+    assert len(seen) > 50
+    assert {texts.pair(rng) for _ in range(20)} == set(texts._pairs)
+
+
+def test_text_tasks_have_text_alone(tmp_path: Path) -> None:
+    texts = Texts("train", tmp_path)
+    texts._passages, texts._pairs = [["word"] * 20], [("gas", "Gas")]
+    nothing: Any = None
+    world = tasks.World(np.random.default_rng(0), nothing, "train", texts=texts)
+    for task, _ in OmniText.TASKS.values():
+        asked, answered = task(world)
+        assert all(isinstance(p, Text) for m in (asked, answered) for p in m.parts)
+        assert answered.modalities == ("text",)
+    assert OmniTasks.TASKS.items() >= OmniText.TASKS.items()

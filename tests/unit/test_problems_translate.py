@@ -122,6 +122,27 @@ def test_interface_pairs_of_a_mini_wheel(wheel_folder: Path) -> None:
     assert not holdout.leaks(found[TEST], found[DEV])
 
 
+def test_any_language_to_any(
+    wheel_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same texts the other way round, each with the tag of what is wanted."""
+    problem = translate_interface.TranslateManyInterface
+    monkeypatch.setattr(problem, "LANGUAGES", ("de", "en"))
+    for split in SPLITS:
+        found = [
+            (e["inputs"], e["targets"]) for e in problem().examples(split, wheel_folder)
+        ]
+        to_german = {(i[6:], t) for i, t in found if i.startswith("<2de> ")}
+        to_english = {(t, i[6:]) for i, t in found if i.startswith("<2en> ")}
+        assert to_german and len(to_german) + len(to_english) == len(found)
+        assert split != TRAIN or to_german == to_english
+        one_way = translate_interface.TranslateEndeInterface()
+        pairs = {
+            (e["inputs"], e["targets"]) for e in one_way.examples(split, wheel_folder)
+        }
+        assert to_german == pairs
+
+
 def test_another_wheel_is_refused(tmp_path: Path) -> None:
     _mini_wheel(tmp_path / translate_interface.WHEEL.name)
     problem = translate_interface.TranslateEndeInterface()
