@@ -54,6 +54,9 @@ class Turn(NamedTuple):
     reward: np.ndarray  # float32 [N]
     terminated: np.ndarray  # bool [N]: nothing comes after
     truncated: np.ndarray  # bool [N]: cut here, it would go on
+    # Of each episode that ends here, where it is only known now what each of its steps
+    # was worth: float32 [its steps]; what came of a compilation has many authors.
+    hindsight: tuple[np.ndarray | None, ...] = ()
 
 
 class Environments(Protocol):

@@ -29,7 +29,14 @@ from typing import Any
 
 import numpy as np
 
-from t2t.bridge.episodes import Episode, Job, Policy, Questions, echo
+from t2t.bridge.episodes import (
+    Episode,
+    Job,
+    Policy,
+    Questions,
+    Trajectory,
+    echo,
+)
 from t2t.bridge.host import Host
 from t2t.names import close_to
 
@@ -242,12 +249,8 @@ define i32 @caller(i32 %x) minsize optsize {
 
 
 @functools.cache
-def misplaces_default(compiler: Compiler) -> bool:
-    """Whether it writes its own decision over another feature, as LLVM 19 does.
-
-    There `inlining_default` is always 0, and callee_basic_block_count holds the
-    decision and not the blocks; mended in LLVM 21 (llvm-project, pull request 141453).
-    Found out by compiling a call that is surely inlined.
+def probe(compiler: Compiler) -> Trajectory:
+    """What it asks about a call that is surely inlined, with the header it sends.
 
     Raises:
       NoCompiler: when it does not ask at all.
@@ -261,7 +264,19 @@ def misplaces_default(compiler: Compiler) -> bool:
     if not isinstance(result, Episode) or not result.decisions:
         why = result.log if not isinstance(result, Episode) else "nothing was asked"
         raise NoCompiler(f"{compiler.name} cannot be asked ({why.strip()}): {INSTALL}")
-    return misplaced(result.trajectories[0].observations)
+    return result.trajectories[0]
+
+
+def misplaces_default(compiler: Compiler) -> bool:
+    """Whether it writes its own decision over another feature, as LLVM 19 does.
+
+    There `inlining_default` is always 0, and callee_basic_block_count holds the
+    decision and not the blocks; mended in LLVM 21 (llvm-project, pull request 141453).
+
+    Raises:
+      NoCompiler: when it does not ask at all.
+    """
+    return misplaced(probe(compiler).observations)
 
 
 def misplaced(observations: np.ndarray) -> bool:
