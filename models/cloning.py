@@ -49,7 +49,7 @@ class Cloning(PPO):
             activation=activation,
             standardise=standardise,
             ranks=ranks,
-            name="cloning",
+            name="ppo",  # whoever begins from its weights finds them
         )
         self.smoothing = smoothing
 

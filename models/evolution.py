@@ -52,7 +52,7 @@ class Evolution(PPO):
             activation=activation,
             standardise=standardise,
             ranks=ranks,
-            name="evolution",
+            name="ppo",  # whose weights it begins from
         )
         self.sigma = sigma
 
@@ -72,7 +72,7 @@ class Evolution(PPO):
         scale = ops.where(explore > 0, self.sigma, 0.0)
         x = seen[:, None, :]
         last = len(self.policy.kernels) - 1
-        for i, (kernel, bias, moves) in enumerate(self._layers(member)):
+        for i, (kernel, bias, moves) in enumerate(self._moved(member)):
             x = ops.matmul(x, kernel + scale * moves[0]) + bias + scale * moves[1]
             x = x if i == last else self.policy.activation(x)
         action = ops.cast(ops.argmax(x[:, 0], axis=-1), "int32")
@@ -87,7 +87,7 @@ class Evolution(PPO):
         weights = -fitness * ended / self.sigma
         count = ops.sum(ended)
         total = 0.0
-        for kernel, bias, moves in self._layers(flat(batch["member"])):
+        for kernel, bias, moves in self._moved(flat(batch["member"])):
             for variable, move in ((kernel, moves[0]), (bias, moves[1])):
                 axes = (-1,) + (1,) * (len(move.shape) - 1)
                 along = ops.sum(ops.reshape(weights, axes) * move, axis=0)
@@ -95,7 +95,7 @@ class Evolution(PPO):
         metrics = {"fitness": weighted_sum(flat(batch["reward"]), ended)}
         return {"all": (total, ops.maximum(count, 1.0))}, {"metrics": metrics}
 
-    def _layers(self, member: Any) -> Any:
+    def _moved(self, member: Any) -> Any:
         """(kernel, bias, (ε of the kernel [N, …], ε of the bias [N, 1, …])) of each."""
         pairs = zip(self.policy.kernels, self.policy.biases, strict=True)
         for i, (kernel, bias) in enumerate(pairs):

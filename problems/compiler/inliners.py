@@ -77,7 +77,7 @@ class Inliners:
 
     def step(self, action: np.ndarray) -> Turn:
         reward = np.zeros(self.count, np.float32)
-        ends = np.zeros((2, self.count), bool)
+        terminated, truncated = np.zeros((2, self.count), bool)
         hindsight: list[np.ndarray | None] = [None] * self.count
         going = [n for n in range(self.count) if not self._ended[n]]
         found = self._advance({n: int(action[n]) for n in going})
@@ -89,15 +89,16 @@ class Inliners:
             if isinstance(after, Question):
                 walk.at = after
                 continue
-            failed = after is None
-            ends[int(failed), n] = True
-            if failed:
+            if after is None:
+                truncated[n] = True
                 hindsight[n] = np.zeros(len(walk.taken), np.float32)
             else:
+                terminated[n] = True
                 reward[n] = credit.saved(after, walk.tree.default)
                 hindsight[n] = self._shares(walk, after)
-        self._ended = ends.any(axis=0)
-        return Turn(self._observation(), reward, ends[0], ends[1], tuple(hindsight))
+        self._ended = terminated | truncated
+        worth = tuple(hindsight)
+        return Turn(self._observation(), reward, terminated, truncated, worth)
 
     def state(self) -> dict[str, Any]:
         return {

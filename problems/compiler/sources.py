@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,17 @@ from t2t.problems.debian.sources import Sources
 
 # C and C++ that compiles without its configuration, as far as it does.
 PACKAGES = (
-    "zlib libzstd lz4 xz-utils cjson tinyxml2 fmtlib pugixml re2 snappy libyaml libev "
-    "bzip2 libjpeg-turbo libwebp giflib lua5.4 libevent jansson leveldb minizip yajl "
-    "http-parser libuv1 libsodium mbedtls protobuf-c brotli expat zopfli duktape mujs "
-    "quickjs libtommath libtomcrypt jsoncpp yaml-cpp double-conversion simdjson cmark "
-    "lcms2 "
-    "openjpeg2 libdeflate utf8proc mpdecimal liblinear libsvm quirc qrencode "
-    "box2d soundtouch libmodplug game-music-emu opus speex lame jbig2dec glpk lp-solve "
-    "minisat2 chipmunk inih libconfig hoedown wslay lzo2 picosat tidy-html5 jq "
-    "oniguruma libtheora libogg libvorbis flac lua-lpeg chibi-scheme tinyscheme libmicrohttpd "
-    "libxls freetype harfbuzz graphite2 woff2 geographiclib gdcm enet openal-soft "
-    "libharu libpng1.6 sqlite3 libbsd libmd argon2 libb64 zydis capstone re2c bc gzip "
-    "sed grep tcc units"
+    "zlib libzstd lz4 xz-utils cjson tinyxml2 fmtlib pugixml re2 snappy libyaml "
+    "libev bzip2 libjpeg-turbo libwebp giflib lua5.4 libevent jansson leveldb "
+    "minizip yajl http-parser libuv1 libsodium mbedtls protobuf-c brotli expat "
+    "zopfli duktape mujs quickjs libtommath libtomcrypt jsoncpp yaml-cpp double- "
+    "conversion simdjson cmark lcms2 openjpeg2 libdeflate utf8proc mpdecimal "
+    "liblinear libsvm quirc qrencode box2d soundtouch libmodplug game-music-emu "
+    "opus speex lame jbig2dec glpk lp-solve minisat2 chipmunk inih libconfig "
+    "hoedown wslay lzo2 picosat tidy-html5 jq oniguruma libtheora libogg libvorbis "
+    "flac lua-lpeg chibi-scheme tinyscheme libmicrohttpd libxls freetype harfbuzz "
+    "graphite2 woff2 geographiclib gdcm enet openal-soft libharu libpng1.6 sqlite3 "
+    "libbsd libmd argon2 libb64 zydis capstone re2c bc gzip sed grep tcc units"
 ).split()
 LANGUAGES = {
     ".c": ("-std=gnu17", "-Wno-implicit-function-declaration", "-Wno-int-conversion"),
@@ -141,6 +140,18 @@ def recorded(commands: Path, package: str = "") -> list[Unit]:
     return [unit for unit in units if unit.path.suffix in LANGUAGES]
 
 
+def of_command(words: Sequence[str], path: Path, cwd: Path, package: str) -> Unit:
+    """A file as a compiler's command has it.
+
+    Args:
+      words: of the command, without the compiler.
+      path: of the file; cwd: of the command.
+    """
+    inside = path.relative_to(cwd) if path.is_relative_to(cwd) else path
+    flags = tuple(_flags(words, path, cwd))
+    return Unit(package, plain(str(inside)), path, flags, cwd, origin=str(cwd))
+
+
 def _recorded(entry: dict[str, Any], commands: Path, package: str) -> Unit:
     folder = commands.resolve().parent
     cwd = (folder / entry["directory"]).resolve()
@@ -152,7 +163,7 @@ def _recorded(entry: dict[str, Any], commands: Path, package: str) -> Unit:
     return Unit(name, plain(str(inside)), path, flags, cwd, origin=str(folder))
 
 
-def _flags(words: list[str], path: Path, cwd: Path) -> Iterator[str]:
+def _flags(words: Sequence[str], path: Path, cwd: Path) -> Iterator[str]:
     """What of a command tells how to compile, and not what or where to."""
     skip = 0
     for word in words:

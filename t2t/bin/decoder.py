@@ -17,6 +17,7 @@ from t2t import registry
 from t2t.bin import converse
 from t2t.bin.command import Command, UsageError, load_tensorflow
 from t2t.bin.play import play_run, problem_of
+from t2t.bin.weigh import weigh_run
 
 command = Command(
     "t2t-decoder",
@@ -25,6 +26,7 @@ command = Command(
         "t2t-decoder --output_dir=RUN --decode_from_file=FILE --decode_to_file=FILE",
         "t2t-decoder --output_dir=RUN --decode_interactive",
         "t2t-decoder --output_dir=RUN --episodes=10 --video=out.mp4",
+        "t2t-decoder --output_dir=RUN --decode_from_file=modules.txt   # of a compiler",
     ],
     knobs="decode_hparams",
 )
@@ -61,6 +63,10 @@ def _main(values: Any, words: list[str]) -> int:
 
     folder, config = open_run(flags["output_dir"])
     problem = registry.current().load("problem", config.knob("problem"))
+    if problem.interactive and hasattr(problem, "gather"):
+        path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
+        with _sink(flags["decode_to_file"]) as write:
+            return weigh_run(path, flags, write)
     if problem.interactive:
         name = problem_of(config, flags)
         path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)

@@ -19,7 +19,10 @@ static int far(int x) {{
 }}
 int first_{0}(int x) {{ return far(x) + square(x); }}
 int second_{0}(int x) {{ return far(x + {0}) - square(3) * far(2); }}
-int (*table_{0}[])(int) = {{first_{0}, second_{0}}};
+{1}int (*table_{0}[])(int) = {{first_{0}, second_{0}}};
+"""
+MORE = """
+int more_{0}_{1}(int x) {{ return far(x * {1}) - square(x + {1}); }}
 """
 
 
@@ -35,7 +38,8 @@ def units(folder: Path, package: str, count: int) -> list[Unit]:
     made = []
     for n in range(count):
         path = folder / f"{package}{n}.c"
-        path.write_text(SOURCE.format(n + 1))
+        more = [MORE.format(n + 1, k) for k in range(len(package) % 4 + 2 * n)]
+        path.write_text(SOURCE.format(n + 1, "".join(more)))
         told = ("BSD", f"{package} 1.0")
         made.append(Unit(package, path.name, path, ("-std=gnu17",), folder, *told))
     return made
