@@ -92,8 +92,13 @@ class Evolution(PPO):
                 axes = (-1,) + (1,) * (len(move.shape) - 1)
                 along = ops.sum(ops.reshape(weights, axes) * move, axis=0)
                 total += ops.sum(variable * ops.stop_gradient(along))
-        metrics = {"fitness": weighted_sum(flat(batch["reward"]), ended)}
-        return {"all": (total, ops.maximum(count, 1.0))}, {"metrics": metrics}
+        inner = {
+            "metrics": {"fitness": weighted_sum(flat(batch["reward"]), ended)},
+            "statistics": self.encoder.standard.sums(
+                flat(batch["observation"]), flat(batch["taken"])
+            ),
+        }
+        return {"all": (total, ops.maximum(count, 1.0))}, inner
 
     def _moved(self, member: Any) -> Any:
         """(kernel, bias, (ε of the kernel [N, …], ε of the bias [N, 1, …])) of each."""

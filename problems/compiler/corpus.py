@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,12 @@ class Corpus:
     def of(self, split: str) -> list[Module]:
         """The modules of a split at which anything is decided."""
         return [m for m in self.modules if m.split == split and m.decisions]
+
+
+def nth(modules: Sequence[Module], number: int, seed: int) -> Module:
+    """Module `number` of an endless sequence: all of them in ever another order."""
+    turn, place = divmod(number, len(modules))
+    return modules[np.random.default_rng([seed, turn]).permutation(len(modules))[place]]
 
 
 def place(folder: Path, module: Module) -> Path:

@@ -2,13 +2,15 @@
 
 module      MLGO's reward: all share 1 - size / default's size (its RFC, and
             `reward` in ml-compiler-opt's compilation_runner)
-functions   a decision gets what became of its own neighbourhood alone: the functions
-            between which code flowed, here or in the default, in bytes. Less of what
-            others did, and no less of what it did itself.
+functions   a decision that is LLVM's own gets 0; another gets what became of its own
+            neighbourhood: the bytes of the functions between which code flowed, here
+            or in the default, against the default's, over all decisions there that
+            were others. What others did is mostly left out of it.
 """
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from t2t.problems.compiler.measure import Outcome
 
 SLACK = 0.01  # MLGO's, against modules without code
-UNIT, MOST = 64.0, 8.0  # bytes that count 1, and what one decision counts at most
+UNIT, MOST = 16.0, 8.0  # bytes that count 1, and what one decision counts at most
 KINDS = ("functions", "module")
 
 
@@ -29,6 +31,7 @@ def shares(
     kind: str,
     found: Outcome,
     advice: np.ndarray,
+    own: np.ndarray,
     default: Outcome,
     default_advice: np.ndarray,
 ) -> np.ndarray:
@@ -37,6 +40,7 @@ def shares(
     Args:
       kind: see above; without the names of callers 'functions' is 'module'.
       found, advice: what came of these decisions [T].
+      own: what LLVM itself would have decided there [T].
       default, default_advice: the same of LLVM's own.
     """
     if kind not in KINDS:
@@ -55,8 +59,11 @@ def shares(
         for name, size in sizes.items():
             place = leader.get(name, name)
             won[place] = won.get(place, 0) + sign * size
-    worth = [won.get(leader.get(caller, caller), 0) for caller, _ in found.pairs]
-    return np.clip(np.array(worth, np.float32) / UNIT, -MOST, MOST)
+    places = [leader.get(caller, caller) for caller, _ in found.pairs]
+    other = advice != own
+    count = collections.Counter(np.array(places)[other].tolist())
+    worth = [won.get(place, 0) / max(1, count[place]) for place in places]
+    return np.clip(other * np.array(worth) / UNIT, -MOST, MOST).astype(np.float32)
 
 
 def _neighbourhoods(flows: Iterable[tuple[str, str]]) -> dict[str, str]:

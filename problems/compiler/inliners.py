@@ -16,7 +16,7 @@ from t2t.bridge.llvm import Compiler
 from t2t.bridge.specs import matrix
 from t2t.environments import Observation, Turn
 from t2t.problems.compiler import credit, measure
-from t2t.problems.compiler.corpus import Corpus, Module
+from t2t.problems.compiler.corpus import Corpus, Module, nth
 from t2t.problems.compiler.elf import NotAnObject
 from t2t.problems.compiler.measure import Outcome
 from t2t.problems.compiler.tree import Forest, Question, Tree
@@ -31,6 +31,7 @@ class Walk:
     tree: Tree
     at: Question
     taken: list[int] = dataclasses.field(default_factory=list)
+    own: list[int] = dataclasses.field(default_factory=list)  # LLVM's own decisions
     compiler: int = 0  # its number at the desk, once the tree did not suffice
     told: int = 0  # decisions that the compiler has been given
 
@@ -132,9 +133,7 @@ class Inliners:
         return {"observation": seen[:, :-1], "default": seen[:, -1].astype(np.int32)}
 
     def _begin(self, n: int) -> Walk:
-        turn, place = divmod(self._episodes[n] * self.count + n, len(self.modules))
-        order = np.random.default_rng([self.seed, turn]).permutation(len(self.modules))
-        module = self.modules[order[place]]
+        module = nth(self.modules, self._episodes[n] * self.count + n, self.seed)
         tree = self.forest.get(module)
         if tree is None:
             known = self.corpus.defaults(module)
@@ -142,8 +141,8 @@ class Inliners:
         return Walk(tree, tree.root)
 
     def _shares(self, walk: Walk, found: Outcome) -> np.ndarray:
-        tree, taken = walk.tree, np.array(walk.taken, np.int8)
-        return credit.shares(self.kind, found, taken, tree.default, tree.advice)
+        tree, taken, own = walk.tree, np.array(walk.taken), np.array(walk.own)
+        return credit.shares(self.kind, found, taken, own, tree.default, tree.advice)
 
     def _advance(self, decisions: dict[int, int]) -> dict[int, Any]:
         """What comes after a decision each; None where the compiler failed."""
@@ -153,6 +152,7 @@ class Inliners:
             walk = self._walks[n]
             found[n] = walk.known(decision)
             walk.taken.append(decision)
+            walk.own.append(int(walk.at.seen[-1]))
             self.forest.asked += 1
             if found[n] is None:
                 asked[self._ask(n, walk)] = n

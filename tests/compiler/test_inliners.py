@@ -106,9 +106,11 @@ def test_credit_goes_to_the_neighbourhood_that_changed() -> None:
     default = Outcome(100, {"f": 40, "g": 10, "h": 40, "i": 10}, pairs)
     found = Outcome(84, {"f": 40, "g": 10, "h": 34}, pairs)
     none, taken = np.zeros(3, np.int8), np.array([0, 1, 0], np.int8)
-    worth = credit.shares("functions", found, taken, default, none)
-    np.testing.assert_allclose(worth, [0.0, 0.25, 0.25])
-    shared = credit.shares("module", found, taken, default, none)
+    worth = credit.shares("functions", found, taken, none, default, none)
+    np.testing.assert_allclose(worth, [0.0, 1.0, 0.0])
+    two = credit.shares("functions", found, taken, np.array([0, 0, 1]), default, none)
+    np.testing.assert_allclose(two, [0.0, 0.5, 0.5])
+    shared = credit.shares("module", found, taken, none, default, none)
     np.testing.assert_allclose(shared, [1 - 84.01 / 100.01] * 3, rtol=1e-6)
 
 

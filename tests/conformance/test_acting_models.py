@@ -166,9 +166,8 @@ def test_saved_is_loaded(name: str, tmp_path: Path) -> None:
     arrays, _ = checkpoints.read(checkpoints.path_of(tmp_path, 1))
     checkpoints.assign({f"model/{v.path}": v for v in other.variables}, arrays)
     seen = _seen(name, np.ones((3, 3), np.float32))
-    one, two = (
-        Policy(m, seed=0)(seen, (), turn=3, explore=1.0)[0] for m in (model, other)
-    )
+    policies = [Policy(m, seed=0) for m in (model, other)]
+    one, two = (p(seen, p.start(3), turn=3, explore=1.0)[0] for p in policies)
     np.testing.assert_array_equal(one, two)
 
 
