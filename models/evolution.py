@@ -27,6 +27,8 @@ class Evolution(PPO):
     Args:
       features: as PPO's.
       sigma: σ, standard deviation of the moves.
+      moved_layers: the last so many layers are moved, 0 for all: the fewer weights, the
+        fewer episodes tell which way is up.
       **options: of PPO's networks.
     """
 
@@ -37,6 +39,7 @@ class Evolution(PPO):
         features: dict[str, Feature],
         *,
         sigma: float = 0.05,
+        moved_layers: int = 0,
         hidden_size: int = 64,
         num_layers: int = 2,
         hidden: tuple[int, ...] = (),
@@ -54,7 +57,7 @@ class Evolution(PPO):
             ranks=ranks,
             name="ppo",  # whose weights it begins from
         )
-        self.sigma = sigma
+        self.sigma, self.moved_layers = sigma, moved_layers
 
     def start(self, count: int) -> Any:
         """Seeds int32 [N] of the episodes' moves; -1 for one still to be drawn."""
@@ -89,6 +92,8 @@ class Evolution(PPO):
         total = 0.0
         for kernel, bias, moves in self._moved(flat(batch["member"])):
             for variable, move in ((kernel, moves[0]), (bias, moves[1])):
+                if isinstance(move, float):  # this layer stays
+                    continue
                 axes = (-1,) + (1,) * (len(move.shape) - 1)
                 along = ops.sum(ops.reshape(weights, axes) * move, axis=0)
                 total += ops.sum(variable * ops.stop_gradient(along))
@@ -103,7 +108,11 @@ class Evolution(PPO):
     def _moved(self, member: Any) -> Any:
         """(kernel, bias, (ε of the kernel [N, …], ε of the bias [N, 1, …])) of each."""
         pairs = zip(self.policy.kernels, self.policy.biases, strict=True)
+        first = len(self.policy.kernels) - self.moved_layers if self.moved_layers else 0
         for i, (kernel, bias) in enumerate(pairs):
+            if i < first:
+                yield kernel, bias, (0.0, 0.0)
+                continue
             drawn = [
                 seeds.normal((math.prod(v.shape),), seeds.salted(member, f"{name}{i}"))
                 for name, v in (("kernel", kernel), ("bias", bias))

@@ -150,7 +150,10 @@ class CompilerInline(Control):
           DataUnavailable: when there is no compiler, or another's corpus.
         """
         try:
-            gatherer = Gatherer(data_dir, llvm.find(self.wanted))
+            compiler = llvm.find(self.wanted)
+            if compiler.path is None:
+                raise NoCompiler(f"no clang here, and C needs one: {llvm.INSTALL}")
+            gatherer = Gatherer(data_dir, compiler)
         except (BadCorpus, NoCompiler) as error:
             raise DataUnavailable(str(error)) from None
         archive = Sources(tmp_dir / "debian")

@@ -21,6 +21,8 @@ from t2t.problems.compiler.elf import NotAnObject
 from t2t.problems.compiler.measure import Outcome
 from t2t.problems.compiler.tree import Forest, Question, Tree
 
+PATIENCE = 3600.0  # seconds that a compiler waits while others are stepped, too
+
 log = logging.getLogger(__name__)
 
 
@@ -92,7 +94,7 @@ class Inliners:
                 continue
             if after is None:
                 truncated[n] = True
-                hindsight[n] = np.zeros(len(walk.taken), np.float32)
+                hindsight[n] = np.zeros(0, np.float32)
             else:
                 terminated[n] = True
                 reward[n] = credit.saved(after, walk.tree.default)
@@ -121,6 +123,13 @@ class Inliners:
                 elif place < len(taken) - 1:
                     raise RuntimeError(f"{walk.tree.module.key} asks otherwise now")
         return self._observation()
+
+    def report(self) -> dict[str, float]:
+        """Compilations, those that failed, and the share of decisions after which
+        what comes was known without one."""
+        known = self.forest.known / max(1, self.forest.asked)
+        found = {"compiles": self.compiles, "failures": self.failures, "known": known}
+        return {name: float(value) for name, value in found.items()}
 
     def close(self) -> None:
         self._desk.close()
@@ -180,6 +189,7 @@ class Inliners:
             self.compiles += 1
             path = self.corpus.bitcode(walk.tree.module)
             job = measure.job(self.compiler, path, self._output(n))
+            job = dataclasses.replace(job, deadline=PATIENCE)
             walk.compiler = self._desk.begin(job)
         return walk.compiler
 

@@ -8,6 +8,8 @@ What is not a compilation for size by a clang that can be asked goes to the comp
 untouched: links, preprocessing, other levels. The policy answers within the compiler
 where its plug-in can be built (llvm-N-dev), else from here over LLVM's channel; without
 an answer LLVM decides for itself.
+
+Started once a file, so what is not needed is not imported.
 """
 
 from __future__ import annotations
@@ -19,16 +21,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from t2t.bridge import flat, llvm, plugins
-from t2t.bridge.episodes import Episode, Job
-from t2t.bridge.host import Host
-
 USAGE = "t2t-cc [--policy=RUN|FILE] [--record=FOLDER] [--package=NAME] -- clang …"
 FLAGS = ("policy", "record", "package")
 SOURCES = (".c", ".cc", ".cpp", ".cxx", ".C", ".c++")
 SMALL = ("-Os", "-Oz")
 # Words by which a command does something else than make an object.
 OTHERS = {"-E", "-M", "-MM", "-fsyntax-only", "--version", "-###", "-v", "-"}
+MAGIC = b"t2tflat1"  # as t2t.bridge.flat has it
 MOST_SIZE = "-ml-advisor-size-increase-threshold=1000000.0"
 
 
@@ -56,8 +55,6 @@ def run(words: Sequence[str]) -> int:
     if sources and "policy" in given:
         try:
             return _learned(command, sources, given["policy"])
-        except llvm.NoCompiler as error:
-            print(f"t2t-cc: {error}: its own decisions", file=sys.stderr)
         except (ValueError, OSError) as error:
             return _mistake(str(error))
     return _plain(command)
@@ -94,31 +91,40 @@ def _plain(command: Sequence[str]) -> int:
 
 def _learned(command: Sequence[str], sources: Sequence[str], policy: str) -> int:
     """Compiles with the policy: by the plug-in, or over the channel."""
+    from t2t.bridge import plugins
+
     weights = _weights(policy)
-    compiler = llvm.find(command[0])
     try:
         plugin = plugins.build(command[0])
     except plugins.CannotBuild as error:
-        return _asked(command, sources, weights, compiler, str(error))
+        return _asked(command, sources, weights, str(error))
+    if not plugin.name.startswith("llvm"):
+        print(f"t2t-cc: {command[0]} has no policy: plain", file=sys.stderr)
+        return _plain(command)
     more = [f"-fpass-plugin={plugin}", "-mllvm", MOST_SIZE]
     os.environ["T2T_BRIDGE"] = f"model:{weights}"
     return _plain([*command, *more])
 
 
 def _asked(
-    command: Sequence[str],
-    sources: Sequence[str],
-    weights: Path,
-    compiler: llvm.Compiler,
-    why: str,
+    command: Sequence[str], sources: Sequence[str], weights: Path, why: str
 ) -> int:
+    from t2t.bridge import flat, llvm
+    from t2t.bridge.episodes import Episode, Job
+    from t2t.bridge.host import Host
+
+    try:
+        header = llvm.probe(llvm.find(command[0])).header
+    except llvm.NoCompiler as error:
+        print(f"t2t-cc: {error}: plain", file=sys.stderr)
+        return _plain(command)
     if len(sources) > 1:
         print(f"t2t-cc: several files, no plug-in ({why}): plain", file=sys.stderr)
         return _plain(command)
+    policy = flat.load(weights)
+    policy.check(header)
     flags = [*llvm.TASKS["inline"], MOST_SIZE]
     words = [*command, *(word for flag in flags for word in ("-mllvm", flag))]
-    policy = flat.load(weights)
-    policy.check(llvm.probe(compiler).header)
     with Host(policy, parallel=1) as host:
         (result,) = host.run([Job(tuple(words), deadline=3600.0, cpu=3600)])
     sys.stderr.write(result.log)
@@ -143,7 +149,9 @@ def _weights(policy: str) -> Path:
 
         with _lock(path / ".advice.lock"):
             path = export(path)
-    flat.load(path)
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ValueError(f"{policy} is no run and holds no flat weights")
     return path.resolve()
 
 
@@ -151,6 +159,7 @@ def _record(
     command: Sequence[str], sources: Sequence[str], folder: Path, package: str
 ) -> None:
     """Adds the files to a corpus; a build never fails for that."""
+    from t2t.bridge import llvm
     from t2t.problems.compiler.gather import Gatherer
     from t2t.problems.compiler.sources import of_command, plain
 

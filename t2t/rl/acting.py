@@ -160,7 +160,8 @@ class Actor:
         if self.returns:
             values["episode_return"] = float(np.mean(self.returns))
             values["episode_length"] = float(np.mean(self.lengths))
-        return values
+        own = getattr(self.environments, "report", dict)
+        return {**values, **own()}
 
     def _choose(self, seen: Observation) -> tuple[np.ndarray, Row]:
         explore = self.options.explore_at(self.frames)

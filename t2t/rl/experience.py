@@ -262,7 +262,11 @@ class Recorder:
         if not self.experience.hindsight:
             return self._write(row)
         self._waiting.append(row)
-        if worth is not None:
+        if worth is not None and not len(worth):
+            # The end of the episode before this one is not one of its steps.
+            self._ripe += [row for row in self._waiting if row["last"]]
+            self._waiting = []
+        elif worth is not None:
             taken = [r for r in self._waiting if not r["last"]]
             for step, reward in zip(taken, worth, strict=True):
                 step["reward"] = np.asarray(reward, np.float32)

@@ -107,6 +107,10 @@ def test_what_is_built_is_recorded(tmp_path: Path) -> None:
     assert (module.key, module.decisions > 0) == (f"mine/{unit.path.name}", True)
 
 
+def test_the_magic_is_that_of_flat_weights() -> None:
+    assert cc.MAGIC == flat.MAGIC
+
+
 def test_which_commands_are_for_size() -> None:
     assert cc._sources(["cc", "-O2", "-Oz", "-c", "a.c"]) == ["a.c"]
     for words in (

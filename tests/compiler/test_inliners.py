@@ -9,6 +9,7 @@ import compiler_toys as toys
 import numpy as np
 import pytest
 
+from t2t.bridge import llvm
 from t2t.bridge.desk import Desk
 from t2t.bridge.episodes import Episode, Failure, Job
 from t2t.problems.compiler import credit, measure
@@ -49,7 +50,7 @@ def test_other_decisions_are_compiled_once(problem: CompilerInline) -> None:
         environments: Any = problem.environments("dev", 1, seed=0)
         played = _play(environments, lambda seen: 0 * seen["default"], 3)
         found.append([reward for reward, _ in played])
-        assert environments.compiles == compiles
+        assert environments.compiles == compiles == environments.report()["compiles"]
         environments.close()
     assert found[0] == found[1] and any(found[0])
 
@@ -121,6 +122,43 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         _ = CompilerInline(corpus=str(tmp_path)).features
     with pytest.raises(ValueError, match="module"):
         CompilerInline(reward="modul")
+
+
+def test_without_a_clang_what_to_install_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llvmlite can be asked, and compiles no C."""
+    lite = llvm.Compiler("llvmlite", None, (22, 1, 0))
+    monkeypatch.setattr(llvm, "found", lambda: (lite,))
+    with pytest.raises(DataUnavailable, match="apt-get install clang"):
+        CompilerInline().gather(tmp_path, tmp_path)
+    monkeypatch.setattr(llvm, "found", tuple)
+    with pytest.raises(DataUnavailable, match="no clang .* and no llvmlite"):
+        CompilerInline().gather(tmp_path, tmp_path)
+
+
+def test_a_compiler_that_fails_ends_its_episode(
+    problem: CompilerInline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is kept, and the next module is taken."""
+    environments: Any = problem.environments("train", 1, seed=5)
+    seen = environments.reset()
+    real = measure.job
+
+    def dies(*words: Any, **options: Any) -> Job:
+        job = real(*words, **options)
+        return Job((*job.argv, "--no-such-flag"))
+
+    monkeypatch.setattr(measure, "job", dies)
+    tree = environments._walks[0].tree
+    turn = environments.step(1 - seen["default"])
+    assert turn.truncated[0] and not turn.terminated[0] and turn.reward[0] == 0.0
+    assert len(turn.hindsight[0]) == 0
+    assert environments.failures == 1 and len(tree.root.after) == 1
+    monkeypatch.undo()
+    turn = environments.step(np.zeros(1, np.int64))
+    assert environments._walks[0].tree is not tree and not turn.truncated[0]
+    environments.close()
 
 
 def test_a_desk_tells_of_compilers_that_die_while_it_thinks(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def test_rows_wait_and_have_what_they_were_worth(lengths: list[int]) -> None:
             recorder = Recorder(experience, writer)
             recorder.restore(writer, state)
     for _ in range(100):  # all that is ripe comes out in time
-        recorder({"number": np.int32(-1), "last": np.bool_(False), "reward": 0.0})
+        more: dict[str, Any] = {"number": np.int32(-1), "reward": np.float32(0)}
+        recorder({**more, "last": np.bool_(False)})
     written = [int(row["number"]) for row in writer.rows]
     assert written == list(range(len(rows) - 1))  # the last end waits for an episode
     worth = [float(row["reward"]) for row in writer.rows]
@@ -76,6 +77,18 @@ def test_rows_wait_and_have_what_they_were_worth(lengths: list[int]) -> None:
     assert worth == expected
     assert all(length == 5 for _, length in writer.items)
     assert [at for at, _ in writer.items] == list(range(5, len(rows), 4))
+
+
+def test_episodes_whose_worth_is_never_known_are_left_out() -> None:
+    writer: Any = Writer()
+    recorder = Recorder(Experience(items="sequences", length=2, hindsight=True), writer)
+    rows = _rows([2, 3, 2])
+    for row in rows[3:6]:
+        if "hindsight" in row:
+            row["hindsight"] = np.zeros(0, np.float32)
+    for row in rows:
+        recorder(row)
+    assert [int(row["number"]) for row in writer.rows] == [0, 1, 2, 6, 7, 8]
 
 
 def test_hindsight_is_of_sequences() -> None:
@@ -158,6 +171,25 @@ def test_an_evolving_policy_is_moved_as_its_seed_says() -> None:
         x = x @ (kernel + 0.5 * moves[0][0]) + bias + 0.5 * moves[1][0, 0]
         x = np.maximum(x, 0) if n < len(layers) - 1 else np.array(x)
     np.testing.assert_array_equal(np.argmax(x, axis=-1), moved)
+
+
+def test_layers_that_are_not_moved_stay() -> None:
+    model = Evolution(FEATURES, hidden=(4, 5), moved_layers=1)
+    seen = {"observation": tf.ones((2, 3))}
+    model(seen)
+    moves = [m for _, _, m in model._moved(tf.constant([1, 2]))]
+    assert moves[0] == moves[1] == (0.0, 0.0) and moves[2][0].shape == (2, 5, 2)
+    rows = {"going": [[0.0, 0.0]], "taken": [[1.0, 1.0]], "member": [[3, 4]]}
+    batch = {n: tf.constant(np.array(v)) for n, v in rows.items()}
+    batch["going"], batch["taken"] = (
+        tf.cast(batch[n], "float32") for n in ("going", "taken")
+    )
+    batch["member"] = tf.cast(batch["member"], "int32")
+    batch |= {"reward": tf.constant([[1.0, 2.0]]), "observation": tf.ones((1, 2, 3))}
+    with tf.GradientTape() as tape:
+        total = model.losses(batch, training=True)[0]["all"][0]
+    found = tape.gradient(total, [k.value for k in model.policy.kernels])
+    assert found[0] is None and found[1] is None and found[2] is not None
 
 
 def test_cloning_is_cross_entropy() -> None:
