@@ -26,7 +26,6 @@ command = Command(
         "t2t-decoder --output_dir=RUN --decode_from_file=FILE --decode_to_file=FILE",
         "t2t-decoder --output_dir=RUN --decode_interactive",
         "t2t-decoder --output_dir=RUN --episodes=10 --video=out.mp4",
-        "t2t-decoder --output_dir=RUN --decode_from_file=modules.txt   # of a compiler",
     ],
     knobs="decode_hparams",
 )
@@ -35,7 +34,8 @@ command.string("checkpoint_path", None, "the best or newest one by default")
 command.string(
     "decode_from_file",
     None,
-    "one input a line, of an omni one request in JSON; standard input by default",
+    "one input a line, of an omni one request in JSON, of a compiler one module; "
+    "standard input by default",
 )
 command.string("decode_to_file", None, "one output a line; standard output by default")
 command.boolean("decode_interactive", False, "answer lines as they are typed")

@@ -71,7 +71,11 @@ def test_a_clone_makes_the_same_code(clone: Path, corpus: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("inline_ppo", "num_layers=2"), ("inline_es", "sigma=0.5")],
+    [
+        ("inline_ppo", "num_layers=2"),
+        ("inline_es", "sigma=0.5"),
+        ("inline_bandit", "epsilon=0.5"),
+    ],
 )
 def test_those_that_begin_from_it(
     clone: Path, corpus: Path, name: str, more: str
