@@ -17,7 +17,7 @@ import numpy as np
 from t2t import registry
 from t2t.bridge import llvm
 from t2t.bridge.llvm import Compiler, NoCompiler
-from t2t.bridge.specs import Header
+from t2t.bridge.specs import Header, difference
 from t2t.environments import Environment, Environments
 from t2t.features import Feature
 from t2t.problems.compiler import corpus, credit, sources
@@ -79,16 +79,22 @@ class CompilerInline(Control):
 
     @cached_property
     def compiler(self) -> Compiler:
-        """Raises DataUnavailable: when it is not here, or asks other things."""
+        """Of the corpus, or the best one here for a run that is without it.
+
+        Raises:
+          DataUnavailable: when it is not here, or asks other things than were learned.
+        """
+        name = self.wanted
+        if not name and (Path(self.folder) / "corpus.json").exists():
+            name = self.corpus.compiler
         try:
-            found = llvm.find(self.wanted or self.corpus.compiler)
+            found = llvm.find(name)
             asks = llvm.probe(found).header
         except NoCompiler as error:
             raise DataUnavailable(str(error)) from None
-        if asks != self.corpus.header:
+        if other := difference(self.header.features, asks.features):
             raise DataUnavailable(
-                f"{found.name} does not ask what {self.corpus.compiler}, which made "
-                f"{self.folder}, does: make a corpus of its own"
+                f"{found.name} does not ask what was learned: {other}"
             )
         return found
 

@@ -12,6 +12,8 @@ import pytest
 from t2t.bridge import llvm
 from t2t.bridge.desk import Desk
 from t2t.bridge.episodes import Episode, Failure, Job
+from t2t.bridge.specs import Header, TensorSpec
+from t2t.problems.compiler import corpus as corpus_lib
 from t2t.problems.compiler import credit, measure
 from t2t.problems.compiler.measure import Outcome
 from t2t.problems.compiler_inline import CompilerInline
@@ -135,6 +137,25 @@ def test_without_a_clang_what_to_install_is_said(
     monkeypatch.setattr(llvm, "found", tuple)
     with pytest.raises(DataUnavailable, match="no clang .* and no llvmlite"):
         CompilerInline().gather(tmp_path, tmp_path)
+
+
+def test_a_run_without_its_corpus_finds_a_compiler_that_asks_the_same(
+    problem: CompilerInline, tmp_path: Path
+) -> None:
+    problem.save_vocabularies(tmp_path)
+    alone = CompilerInline(corpus=str(tmp_path / "gone"))
+    alone.load_vocabularies(tmp_path)
+    assert alone.features == problem.features
+    assert llvm.probe(alone.compiler).header == problem.header
+    header = problem.header
+    more = TensorSpec("of_another_version", "int64_t")
+    alone = CompilerInline(corpus=str(tmp_path / "gone"))
+    corpus_lib.write_header(
+        tmp_path / "inline_header.json", Header((more, *header.features), header.advice)
+    )
+    alone.load_vocabularies(tmp_path)
+    with pytest.raises(DataUnavailable, match="no feature of_another_version"):
+        _ = alone.compiler
 
 
 def test_a_compiler_that_fails_ends_its_episode(

@@ -69,7 +69,7 @@ def test_rows_wait_and_have_what_they_were_worth(lengths: list[int]) -> None:
             recorder.restore(writer, state)
     for _ in range(100):  # all that is ripe comes out in time
         more: dict[str, Any] = {"number": np.int32(-1), "reward": np.float32(0)}
-        recorder({**more, "last": np.bool_(False)})
+        recorder({**more, "last": np.asarray(False)})
     written = [int(row["number"]) for row in writer.rows]
     assert written == list(range(len(rows) - 1))  # the last end waits for an episode
     worth = [float(row["reward"]) for row in writer.rows]
