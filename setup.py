@@ -129,6 +129,7 @@ setup(
             "t2t-zoo = t2t.bin.zoo:main",
             "t2t-replay = t2t.bin.replay:main",
             "t2t-serve = t2t.bin.serve:main",
+            "t2t-cc = t2t.bin.cc:main",
         ]
     },
 )

@@ -28,13 +28,17 @@ class PPO(keras.Model):
     Args:
       features: of the problem; `action` is a label, or a real vector.
       hidden_size, num_layers: of the towers over the encoder.
+      hidden: the sizes of their layers, where they are not all the same.
+      activation: between them, see `t2t.layers.tower`.
       encoder: of pixels, see `t2t.layers.encoders`.
       encoder_size: of the vector that pixels become.
       discount, trace: γ and λ.
       clip: of the probability ratio.
       value_clip: of the value's move; 0 for none.
-      value_cost, entropy_bonus: weights of these losses.
+      value_cost, entropy_bonus: weights of these losses; without a cost the value is
+        the constant 0.
       standardise: whether numbers observed are brought to mean 0 and variance 1.
+      ranks: whether they become ranks on a ladder, see `t2t.layers.ranks`.
     """
 
     FEATURES = {"observation": "real|image", "action": "label|real"}
@@ -56,8 +60,12 @@ class PPO(keras.Model):
         value_cost: float = 0.5,
         entropy_bonus: float = 0.01,
         standardise: bool = False,
+        ranks: bool = False,
+        hidden: tuple[int, ...] = (),
+        activation: str = "tanh",
+        name: str = "ppo",
     ) -> None:
-        super().__init__(name="ppo")
+        super().__init__(name=name)
         action = features["action"]
         self.discrete = action.kind == "label"
         # XLA loses with convolutions on CPUs.
@@ -66,17 +74,18 @@ class PPO(keras.Model):
         self.clip, self.value_clip = clip, value_clip
         self.value_cost, self.entropy_bonus = value_cost, entropy_bonus
         size = action.size if self.discrete else int(math.prod(action.shape))  # type: ignore
-        hidden = (hidden_size,) * num_layers
+        hidden = tuple(hidden) or (hidden_size,) * num_layers
         self.encoder = Encoder(
             features["observation"],
             kind=encoder,
             size=encoder_size,
             standardise=standardise,
+            ranks=ranks,
         )
         self.policy = Tower(
-            (*hidden, size), activation="tanh", last_scale=0.01, name="policy"
+            (*hidden, size), activation=activation, last_scale=0.01, name="policy"
         )
-        self.value = Tower((*hidden, 1), activation="tanh", name="value")
+        self.value = Tower((*hidden, 1), activation=activation, name="value")
         if not self.discrete:
             self.log_std = self.add_weight(
                 name="log_std", shape=(size,), initializer="zeros"
@@ -87,7 +96,8 @@ class PPO(keras.Model):
     ) -> tuple[Any, dict[str, Any]]:
         """Logits or means [B, A] of the policy, and {'value': [B]}."""
         seen = self.encoder(batch["observation"])
-        return self.policy(seen), {"value": self.value(seen)[:, 0]}
+        value = self.value(seen)[:, 0]
+        return self.policy(seen), {"value": value if self.value_cost else 0.0 * value}
 
     def act(
         self, observation: dict[str, Any], state: Any, *, seed: Any, explore: Any
@@ -109,10 +119,10 @@ class PPO(keras.Model):
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
         """({'all'}, inner values), over a batch of sequences."""
         advantage, target = self._advantages(batch)
-        rows = {name: _flat(batch[name]) for name in ("observation", "action")}
+        rows = {name: flat(batch[name]) for name in ("observation", "action")}
         output, inner = self(rows, training=training)
-        before = {name: _flat(batch[name]) for name in ("log_prob", "value")}
-        mask = _flat(batch["taken"])
+        before = {name: flat(batch[name]) for name in ("log_prob", "value")}
+        mask = flat(batch["taken"])
 
         change = self._log_prob(output, rows["action"]) - before["log_prob"]
         ratio = ops.exp(change)
@@ -150,8 +160,8 @@ class PPO(keras.Model):
             self.discount,
             self.trace,
         )
-        target = _flat_all(found + batch["value"][:, :-1])
-        advantage, mask = _flat_all(found), _flat(batch["taken"])
+        target = flat_all(found + batch["value"][:, :-1])
+        advantage, mask = flat_all(found), flat(batch["taken"])
         mean = ops.sum(advantage * mask) / ops.sum(mask)
         centred = advantage - mean
         variance = ops.sum(ops.square(centred) * mask) / ops.sum(mask)
@@ -173,11 +183,11 @@ class PPO(keras.Model):
         return ops.sum(one) * ops.ones_like(output[:, 0])
 
 
-def _flat_all(x: Any) -> Any:
+def flat_all(x: Any) -> Any:
     """[B, T, …] -> [B·T, …]."""
     return ops.reshape(x, (-1, *x.shape[2:]))
 
 
-def _flat(x: Any) -> Any:
+def flat(x: Any) -> Any:
     """[B, T+1, …] -> [B·T, …], without the last row of each sequence."""
-    return _flat_all(x[:, :-1])
+    return flat_all(x[:, :-1])

@@ -54,6 +54,10 @@ class Turn(NamedTuple):
     reward: np.ndarray  # float32 [N]
     terminated: np.ndarray  # bool [N]: nothing comes after
     truncated: np.ndarray  # bool [N]: cut here, it would go on
+    # Of each episode that ends here, where it is only known now what each of its steps
+    # was worth: float32 [its steps]; what came of a compilation has many authors.
+    # Of no length where that will never be known.
+    hindsight: tuple[np.ndarray | None, ...] = ()
 
 
 class Environments(Protocol):
@@ -72,6 +76,8 @@ class Environments(Protocol):
     def restore(self, state: dict[str, Any]) -> Observation: ...
 
     def close(self) -> None: ...
+
+    # And perhaps `report() -> {name: float}`, of which a run's numbers tell.
 
 
 class Interactive(Protocol):

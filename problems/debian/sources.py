@@ -7,6 +7,7 @@ sources, and nothing of the system is changed.
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import tarfile
 from pathlib import Path
@@ -62,6 +63,21 @@ class Sources(Apt):
                                 archive.extract(member, temporary, filter="data")
             temporary.replace(folder)
         return folder
+
+    def about(self, name: str) -> tuple[str, str]:
+        """(licence, 'package version') of a package that was fetched.
+
+        The licence is the one that debian/copyright gives for most of its files.
+        """
+        place = self.folder / "sources" / name
+        version = next((p.stem for p in sorted(place.glob("*.dsc"))), name)
+        for path in sorted(place.glob("*.debian.tar.*")):
+            with tarfile.open(path) as archive, contextlib.suppress(KeyError):
+                file = archive.extractfile("debian/copyright")
+                text = file.read().decode(errors="replace") if file else ""
+                if found := re.search(r"^License: *(\S.*)$", text, re.MULTILINE):
+                    return found[1].strip(), version
+        return "unknown", version
 
     def _list(self) -> None:
         """What the system's lists of packages are of, as lists of sources."""

@@ -17,6 +17,7 @@ from t2t import registry
 from t2t.bin import converse
 from t2t.bin.command import Command, UsageError, load_tensorflow
 from t2t.bin.play import play_run, problem_of
+from t2t.bin.weigh import weigh_run
 
 command = Command(
     "t2t-decoder",
@@ -33,7 +34,8 @@ command.string("checkpoint_path", None, "the best or newest one by default")
 command.string(
     "decode_from_file",
     None,
-    "one input a line, of an omni one request in JSON; standard input by default",
+    "one input a line, of an omni one request in JSON, of a compiler one module; "
+    "standard input by default",
 )
 command.string("decode_to_file", None, "one output a line; standard output by default")
 command.boolean("decode_interactive", False, "answer lines as they are typed")
@@ -61,6 +63,10 @@ def _main(values: Any, words: list[str]) -> int:
 
     folder, config = open_run(flags["output_dir"])
     problem = registry.current().load("problem", config.knob("problem"))
+    if problem.interactive and hasattr(problem, "gather"):
+        path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
+        with _sink(flags["decode_to_file"]) as write:
+            return weigh_run(path, flags, write)
     if problem.interactive:
         name = problem_of(config, flags)
         path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)

@@ -21,7 +21,7 @@ command.string(
     "export_dir",
     None,
     "where to write: a tokenizer into the data folder of problems that use it, a "
-    "policy as a SavedModel that is made",
+    "policy as a SavedModel that is made, one for a compiler as policy.h and so on",
 )
 command.string("checkpoint_path", None, "the best or newest one by default")
 
@@ -39,8 +39,11 @@ def _main(values: Any, words: list[str]) -> None:
     from t2t.run.folder import open_run
 
     _, config = open_run(values["output_dir"].value)  # wrong names before TensorFlow
+    problem = registry.current().load("problem", config.knob("problem"))
     load_tensorflow()
-    if hasattr(registry.current().load("model", config.knob("model")), "act"):
+    if hasattr(problem, "gather"):
+        from t2t.export.advice import export_advice as export
+    elif hasattr(registry.current().load("model", config.knob("model")), "act"):
         from t2t.export.policy import export_policy as export
     else:
         from t2t.export.tokenizer import export_tokenizer as export

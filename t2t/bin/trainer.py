@@ -34,6 +34,7 @@ FILE_FLAGS = {
     "inputs": "the problem's input file (text2text_files and its kin)",
     "targets": "its target file, line for line",
     "labels": "its label file, line for line",
+    "corpus": "of problems about compilers: the folder that t2t-datagen wrote",
 }
 
 command = Command(

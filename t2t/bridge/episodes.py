@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from t2t.bridge.specs import Header
+from t2t.bridge.specs import Header, TensorSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Job:
         `{channel}` the channel's address, which t2t_bridge.h wants. No shell sees them.
       env: variables beside the host's own, with the same replaced in them.
       transport, codec: see `transports` and `codecs`.
+      advice: what the compiler wants, for codecs that do not say so.
       deadline: seconds of the clock; then it is ended.
       cpu: seconds of CPU time; then it is ended, too.
       cwd: the host's by default.
@@ -34,6 +35,7 @@ class Job:
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transport: str = "fifo"
     codec: str = "llvm"
+    advice: TensorSpec | None = None
     deadline: float = 120.0
     cpu: int = 120
     cwd: Path | None = None
@@ -98,6 +100,7 @@ class Episode:
     status: int  # exit status
     cpu: float  # seconds of the compiler and its children
     wall: float  # seconds
+    log: str  # the end of what it printed
 
     @property
     def decisions(self) -> int:

@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -31,7 +32,7 @@ MOST_KEPT = 1 << 28  # bytes of one compiler's questions
 TAIL = 4000  # bytes of what a failed compiler printed
 
 
-class _Running:
+class Running:
     """A compiler, its channel and its conversation."""
 
     def __init__(self, number: int, job: Job, end: Endpoint, talk: Talk) -> None:
@@ -62,15 +63,15 @@ class Host:
         self.policy, self.spin, self.most_kept = policy, spin, most_kept
         self.parallel = parallel or os.cpu_count() or 1
         self._wards = Wards()
-        self._running: dict[int, _Running] = {}
-        self._by_descriptor: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
+        self._by_descriptor: dict[int, Running] = {}
         self._headers: dict[Header, Header] = {}
         self._poll = select.poll()
         self._poll.register(self._wards.fileno(), select.POLLIN)
         self._tell_ended = False
         self._count = 0
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,9 +119,10 @@ class Host:
     def _start(self, job: Job) -> None:
         self._count += 1
         base = self._wards.folder / str(self._count)
-        talk = Talk(policy_side(job.codec), self._headers, most=self.most_kept)
+        side = policy_side(job.codec, advice=job.advice)
+        talk = Talk(side, self._headers, most=self.most_kept)
         end = endpoint(job.transport, base)
-        one = _Running(self._count, job, end, talk)
+        one = Running(self._count, job, end, talk)
         place = {"{base}": str(base), "{channel}": end.address}
         try:
             self._wards.start(
@@ -144,7 +146,7 @@ class Host:
 
     def _turn(self, *, answer: bool = True) -> Iterator[Episode | Failure]:
         """Waits until something happens, and does what there is to do."""
-        asking: list[tuple[_Running, Stream]] = []
+        asking: list[tuple[Running, Stream]] = []
         for one in self._ready():
             self._listen(one, asking)
         if asking and answer:
@@ -153,7 +155,7 @@ class Host:
             for ended in self._wards.ended():
                 yield self._finish(self._running[ended.number], ended)
 
-    def _ready(self) -> list[_Running]:
+    def _ready(self) -> list[Running]:
         """The compilers that may have said something."""
         running = list(self._running.values())
         if self.spin:
@@ -163,18 +165,17 @@ class Host:
                 found = [one for one in running if not one.end.quiet()]
             if found or self._tell_ended:
                 return found
-        if all([one.end.nap() for one in running]):
-            return self._look(None)
-        self._look(0)
-        return running
+        awake = [one for one in running if not one.end.nap()]
+        found = self._look(0 if awake else None)
+        return found + [one for one in awake if one not in found]
 
-    def _look(self, patience: int | None) -> list[_Running]:
+    def _look(self, patience: int | None) -> list[Running]:
         events = self._poll.poll(patience)
         by, warden = self._by_descriptor, self._wards.fileno()
         self._tell_ended = any(number == warden for number, _ in events)
         return [by[number] for number, _ in events if number != warden]
 
-    def _listen(self, one: _Running, asking: list[tuple[_Running, Stream]]) -> None:
+    def _listen(self, one: Running, asking: list[tuple[Running, Stream]]) -> None:
         data = one.end.read()
         if data and not one.broken:
             try:
@@ -183,15 +184,16 @@ class Host:
                 self._break(one, f"the compiler: {error}")
         if one.end.unsent:
             one.end.flush()
-        self._watch(one, ended=data is None)
+        if data is None or one.outlet >= 0 or one.end.fileno() != one.watched:
+            self._watch(one, ended=data is None)
 
-    def _break(self, one: _Running, reason: str) -> None:
+    def _break(self, one: Running, reason: str) -> None:
         one.broken = reason
         self._wards.end(one.number, reason)
 
-    def _answer(self, asking: list[tuple[_Running, Stream]]) -> None:
-        """Asks the policy, once for all with the same header."""
-        groups: dict[int, list[tuple[_Running, Stream]]] = {}
+    def _answer(self, asking: list[tuple[Running, Stream]]) -> None:
+        """Asks the policy, once for all with the same header, which is one object."""
+        groups: dict[int, list[tuple[Running, Stream]]] = {}
         for pair in asking:
             groups.setdefault(id(pair[1].header), []).append(pair)
         for group in groups.values():
@@ -212,7 +214,7 @@ class Host:
                     if one.end.unsent:
                         self._watch(one)
 
-    def _watch(self, one: _Running, *, ended: bool = False) -> None:
+    def _watch(self, one: Running, *, ended: bool = False) -> None:
         """Keeps the poll in step with what the channel wants to be woken for."""
         watched = -1 if ended or one.broken else one.end.fileno()
         outlet = one.end.outlet() if one.end.unsent and not one.broken else -1
@@ -229,7 +231,7 @@ class Host:
             self._by_descriptor[number] = one
         one.watched, one.outlet = watched, outlet
 
-    def _forget(self, one: _Running) -> None:
+    def _forget(self, one: Running) -> None:
         for number in {one.watched, one.outlet} - {-1}:
             self._poll.unregister(number)
             del self._by_descriptor[number]
@@ -237,7 +239,7 @@ class Host:
 
     # -- the end ---------------------------------------------------------------------
 
-    def _finish(self, one: _Running, ended: Ended) -> Episode | Failure:
+    def _finish(self, one: Running, ended: Ended) -> Episode | Failure:
         reason, kept = one.broken or ended.reason or _why(ended, one.job), []
         try:
             while not reason and (data := one.end.read()):
@@ -249,18 +251,16 @@ class Host:
                     raise BadMessage("the last answer was not read")
         except BadMessage as error:
             reason = f"the compiler: {error}"
-        log = self._wards.folder / f"{one.number}.log"
+        path = self._wards.folder / f"{one.number}.log"
+        log = _tail(path)
+        path.unlink(missing_ok=True)
         self._forget(one)
         one.end.close()
         del self._running[one.number]
-        try:
-            if reason:
-                return Failure(
-                    one.job, reason, ended.status, ended.cpu, ended.wall, _tail(log)
-                )
-        finally:
-            log.unlink(missing_ok=True)
-        return Episode(one.job, kept, ended.status, ended.cpu, ended.wall)
+        told = (ended.status, ended.cpu, ended.wall, log)
+        return (
+            Failure(one.job, reason, *told) if reason else Episode(one.job, kept, *told)
+        )
 
 
 def _placed(word: str, places: dict[str, str]) -> str:

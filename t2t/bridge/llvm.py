@@ -29,7 +29,14 @@ from typing import Any
 
 import numpy as np
 
-from t2t.bridge.episodes import Episode, Job, Policy, Questions, echo
+from t2t.bridge.episodes import (
+    Episode,
+    Job,
+    Policy,
+    Questions,
+    Trajectory,
+    echo,
+)
 from t2t.bridge.host import Host
 from t2t.names import close_to
 
@@ -225,7 +232,7 @@ def _clang(name: str, path: str) -> Compiler | None:
 # -- LLVM's own decision --------------------------------------------------------------
 
 # A call that is surely inlined: the only one of a function of three blocks.
-_PROBE = """
+PROBE = """
 define internal i32 @callee(i32 %x) minsize optsize {
   %c = icmp slt i32 %x, 0
   br i1 %c, label %negative, label %other
@@ -242,26 +249,34 @@ define i32 @caller(i32 %x) minsize optsize {
 
 
 @functools.cache
-def misplaces_default(compiler: Compiler) -> bool:
-    """Whether it writes its own decision over another feature, as LLVM 19 does.
-
-    There `inlining_default` is always 0, and callee_basic_block_count holds the
-    decision and not the blocks; mended in LLVM 21 (llvm-project, pull request 141453).
-    Found out by compiling a call that is surely inlined.
+def probe(compiler: Compiler) -> Trajectory:
+    """What it asks about a call that is surely inlined, with the header it sends.
 
     Raises:
       NoCompiler: when it does not ask at all.
     """
     with tempfile.TemporaryDirectory(prefix="t2t-") as folder:
         module, output = Path(folder) / "probe.ll", Path(folder) / "probe.o"
-        module.write_text(_PROBE)
+        module.write_text(PROBE)
         command = compiler.command(module, output, task="inline")
         with Host(lambda questions: np.ones(len(questions.jobs), np.int64)) as host:
             (result,) = host.run([Job(command)])
     if not isinstance(result, Episode) or not result.decisions:
         why = result.log if not isinstance(result, Episode) else "nothing was asked"
         raise NoCompiler(f"{compiler.name} cannot be asked ({why.strip()}): {INSTALL}")
-    return misplaced(result.trajectories[0].observations)
+    return result.trajectories[0]
+
+
+def misplaces_default(compiler: Compiler) -> bool:
+    """Whether it writes its own decision over another feature, as LLVM 19 does.
+
+    There `inlining_default` is always 0, and callee_basic_block_count holds the
+    decision and not the blocks; mended in LLVM 21 (llvm-project, pull request 141453).
+
+    Raises:
+      NoCompiler: when it does not ask at all.
+    """
+    return misplaced(probe(compiler).observations)
 
 
 def misplaced(observations: np.ndarray) -> bool:

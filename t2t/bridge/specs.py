@@ -60,16 +60,16 @@ class TensorSpec:
                 f"tensor {self.name!r} has {self.nbytes} bytes: at most {MOST_BYTES}"
             )
 
-    @property
+    @functools.cached_property
     def dtype(self) -> np.dtype:
         return np.dtype(TYPES[self.type])
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
 
-    @property
+    @functools.cached_property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
@@ -194,5 +194,10 @@ def difference(wanted: Iterable[TensorSpec], offered: Iterable[TensorSpec]) -> s
 
 def matrix(records: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """records [B] -> float32 [B, elements of these features, one after another]."""
-    columns = [records[name].reshape(len(records), -1) for name in names]
+    columns = [_flat(records[name]) for name in names]
     return np.concatenate(columns, axis=1, dtype=np.float32, casting="unsafe")
+
+
+def _flat(column: np.ndarray) -> np.ndarray:
+    """[B, …] -> [B, elements], for no rows, too."""
+    return column.reshape(len(column), math.prod(column.shape[1:]))

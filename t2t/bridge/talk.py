@@ -59,6 +59,7 @@ class Talk:
         self.codec, self._headers, self._room = codec, headers, most
         self._streams: dict[int, Stream] = {}
         self._finished: list[Stream] = []
+        self._early: dict[int, str] = {}
 
     def feed(self, data: bytes) -> list[Stream]:
         """The streams that wait for an answer to the last of their records.
@@ -101,10 +102,18 @@ class Talk:
             header = self._headers.setdefault(message, message)
             if header.advice is None:
                 raise BadMessage("a header that does not say what the advice is")
-            self._streams[number] = Stream(number, header, header.advice)
+            stream = self._streams[number] = Stream(number, header, header.advice)
+            if name := self._early.pop(number, ""):
+                stream.context = name
+                stream.contexts.append((0, name))
             return
-        stream = self._streams[number]
-        if isinstance(message, Context):
+        stream = self._streams.get(number)
+        if stream is None:
+            if not isinstance(message, Context):
+                raise BadMessage(f"{message} before the header")
+            # Where a header comes with the first question.
+            self._early[number] = message.name
+        elif isinstance(message, Context):
             stream.context = message.name
             stream.contexts.append((len(stream.records), message.name))
         elif isinstance(message, Outcome):
@@ -146,19 +155,17 @@ def rows(advice: Any, spec: TensorSpec, count: int) -> list[bytes]:
     Raises:
       ValueError: when they are of another number, shape or kind.
     """
-    array = np.asarray(advice)
-    shapes = [(count, *spec.shape)] + ([(count,)] if spec.size == 1 else [])
-    if array.shape not in shapes or not _fits(array.dtype, spec.dtype):
+    array, dtype, shape = np.asarray(advice), spec.dtype, (count, *spec.shape)
+    fits = array.shape == shape or (spec.size == 1 and array.shape == (count,))
+    # Whole numbers for whole numbers; a bool is one.
+    if array.dtype != dtype and array.dtype.kind != "b":
+        fits = fits and np.can_cast(array.dtype, dtype, "same_kind")
+    if not fits:
         raise ValueError(
             f"the policy gave {array.dtype}{list(array.shape)} for {count} questions: "
-            f"expected {spec.dtype.name}{list(shapes[0])} for {spec}"
+            f"expected {dtype.name}{list(shape)} for {spec}"
         )
-    raw = array.astype(spec.dtype, copy=False).tobytes()
+    raw = array.astype(dtype, copy=False).tobytes()
     if count == 1:
         return [raw]
     return [raw[at : at + spec.nbytes] for at in range(0, len(raw), spec.nbytes)]
-
-
-def _fits(given: np.dtype, wanted: np.dtype) -> bool:
-    """Whole numbers for whole numbers; a bool is one."""
-    return given.kind == "b" or np.can_cast(given, wanted, "same_kind")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import abc
 import array
+import contextlib
 import fcntl
 import os
 import socket
@@ -23,7 +24,7 @@ from pathlib import Path
 from t2t.bridge import ring
 from t2t.names import close_to
 
-TURN = 1 << 16  # bytes taken at once
+TURN = 1 << 20  # bytes taken at once
 
 
 class Endpoint(abc.ABC):
@@ -104,6 +105,7 @@ class _Pipes(Endpoint):
         self._in, self._out = inlet, outlet
         for number in (inlet, outlet):
             os.set_blocking(number, False)
+            _widen(number)
 
     def fileno(self) -> int:
         return self._in
@@ -129,6 +131,13 @@ class _Pipes(Endpoint):
         self.started()
         os.close(self._in)
         os.close(self._out)
+
+
+def _widen(pipe: int) -> None:
+    """Room for a large question at once, where the system lets a pipe have it."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, TURN)
 
 
 def _write(number: int, data: memoryview) -> int:

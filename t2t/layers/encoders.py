@@ -9,6 +9,7 @@ from keras import ops
 
 from t2t import registry
 from t2t.features import Feature
+from t2t.layers.ranks import Ranks
 from t2t.layers.standard import Standard
 
 
@@ -20,6 +21,7 @@ class Encoder(keras.layers.Layer):
       kind: of the convolutions, a name in `CONVOLUTIONS`.
       size: of the vector that an image becomes.
       standardise: whether numbers are brought to mean 0 and variance 1.
+      ranks: whether they become ranks and their squares, see `Ranks`.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class Encoder(keras.layers.Layer):
         kind: str,
         size: int,
         standardise: bool = False,
+        ranks: bool = False,
         name: str = "encoder",
     ) -> None:
         super().__init__(name=name)
         self.images = feature.kind == "image"
         active = standardise and not self.images
         self.standard = Standard(feature.shape[0] or 0, active=active)
+        self.ranks = Ranks(name="ranks") if ranks and not self.images else None
         self.parts: list[Any] = []
         if self.images:
             if kind not in CONVOLUTIONS:
@@ -45,7 +49,8 @@ class Encoder(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         if not self.images:
-            return self.standard(ops.cast(x, "float32"))
+            x = self.standard(ops.cast(x, "float32"))
+            return self.ranks(x) if self.ranks else x
         x = ops.cast(x, "float32") / 255.0
         for part in self.parts:
             x = part(x)

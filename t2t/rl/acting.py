@@ -143,12 +143,14 @@ class Actor:
             "truncated": answer.truncated,
             "last": last,
         }
-        self.record(
-            [
-                {name: value[n] for name, value in together.items()}
-                for n in range(self.environments.count)
-            ]
-        )
+        rows = [
+            {name: value[n] for name, value in together.items()}
+            for n in range(self.environments.count)
+        ]
+        for row, worth in zip(rows, answer.hindsight, strict=False):
+            if worth is not None:
+                row["hindsight"] = worth
+        self.record(rows)
         self._count(last, answer.reward, ends)
         self._seen, self._ended, self.turn = answer.observation, ends, self.turn + 1
 
@@ -158,7 +160,8 @@ class Actor:
         if self.returns:
             values["episode_return"] = float(np.mean(self.returns))
             values["episode_length"] = float(np.mean(self.lengths))
-        return values
+        own = getattr(self.environments, "report", dict)
+        return {**values, **own()}
 
     def _choose(self, seen: Observation) -> tuple[np.ndarray, Row]:
         explore = self.options.explore_at(self.frames)

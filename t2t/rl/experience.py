@@ -20,6 +20,7 @@ int64 [B], by which priorities go back.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from typing import Any
 
@@ -57,6 +58,8 @@ class Experience:
         learning in rounds of `max_size` items.
       selector, exponent: see `t2t.replay.selectors`.
       importance: exponent of the importance weights (Schaul et al., β); 0 for none.
+      hindsight: rows wait for their episode's end, and have the rewards that the
+        environment gives then; of sequences.
     """
 
     items: str = "transitions"
@@ -72,12 +75,15 @@ class Experience:
     selector: str = "uniform"
     exponent: float = 0.6
     importance: float = 0.0
+    hindsight: bool = False
 
     def __post_init__(self) -> None:
         if self.items not in ("transitions", "sequences"):
             raise ValueError(
                 f"experience.items={self.items!r}: 'transitions' or 'sequences'"
             )
+        if self.hindsight and self.items != "sequences":
+            raise ValueError("experience.hindsight is for items='sequences'")
 
     def check(self, model: Any) -> None:
         """Refuses items that the model does not learn from.
@@ -247,9 +253,31 @@ class Recorder:
     ) -> None:
         self.experience, self.writer, self.flush = experience, writer, flush
         self._rows = 0  # of this episode, or of all for sequences
+        self._waiting: list[dict[str, np.ndarray]] = []  # for their episode's end
+        self._ripe: collections.deque[dict[str, np.ndarray]] = collections.deque()
 
     def __call__(self, row: dict[str, np.ndarray]) -> int:
         """Takes a row; returns the number of items made."""
+        worth = row.pop("hindsight", None)
+        if not self.experience.hindsight:
+            return self._write(row)
+        self._waiting.append(row)
+        if worth is not None and not len(worth):
+            # The end of the episode before this one is not one of its steps.
+            self._ripe += [row for row in self._waiting if row["last"]]
+            self._waiting = []
+        elif worth is not None:
+            taken = [r for r in self._waiting if not r["last"]]
+            for step, reward in zip(taken, worth, strict=True):
+                step["reward"] = np.asarray(reward, np.float32)
+            self._ripe += self._waiting
+            self._waiting = []
+        # As many as complete one item at most: the limiter counts on that.
+        period = self.experience.period or self.experience.length
+        count = min(len(self._ripe), period)
+        return sum(self._write(self._ripe.popleft()) for _ in range(count))
+
+    def _write(self, row: dict[str, np.ndarray]) -> int:
         experience, writer = self.experience, self.writer
         writer.append(row)
         self._rows += 1
@@ -276,11 +304,27 @@ class Recorder:
 
     def state(self) -> dict[str, Any]:
         """JSON values for `restore`."""
-        return {"rows": self._rows, "writer": self.writer.state()}
+        held = {"waiting": self._waiting, "ripe": list(self._ripe)}
+        return {
+            "rows": self._rows,
+            "writer": self.writer.state(),
+            **{name: [_plain(row) for row in rows] for name, rows in held.items()},
+        }
 
     def restore(self, writer: Any, state: dict[str, Any]) -> None:
         """Goes on with a writer that resumed."""
         self.writer, self._rows = writer, state["rows"]
+        self._waiting = [_row(row) for row in state.get("waiting", ())]
+        self._ripe = collections.deque(_row(row) for row in state.get("ripe", ()))
+
+
+def _plain(row: dict[str, np.ndarray]) -> dict[str, Any]:
+    arrays = {name: np.asarray(value) for name, value in row.items()}
+    return {name: [a.dtype.name, a.tolist()] for name, a in arrays.items()}
+
+
+def _row(plain: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.array(value, dtype) for name, (dtype, value) in plain.items()}
 
 
 def blank_observation(features: dict[str, Feature], count: int) -> Observation:

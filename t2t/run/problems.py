@@ -78,6 +78,10 @@ def generate_data(
       DataUnavailable: in one line, when the data cannot be had here.
     """
     problem = make_problem(config)
+    if hasattr(problem, "gather"):
+        folder = Path(data_dir)
+        problem.gather(folder, Path(tmp_dir) if tmp_dir else folder / "tmp")
+        return
     if not problem.stored:
         print(f"{problem.name} makes its data on the fly: no shards", file=sys.stderr)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from typing import Any
@@ -150,7 +151,8 @@ def test_a_second_header_is_refused():
 
 def test_a_log_has_outcomes():
     header = Header((TensorSpec("x", "float"),), None, TensorSpec("r", "double"))
-    written = llvm.CompilerSide(Header(header.features, header.features[0]))
+    logged = dataclasses.replace(header, advice=header.features[0])
+    written = llvm.CompilerSide(logged)
     sent = llvm.line(header.plain()) + written.context("m")
     for n in range(2):
         sent += written.ask(struct.pack("<f", n))

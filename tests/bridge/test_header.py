@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from seeds import seeds
-from test_transports import total
+from test_transports import SCRIPTS, total
 
 from t2t.bridge import flat, recorder, transports
 from t2t.bridge.client import Client
@@ -48,22 +48,23 @@ def compiler_for(language: str, family: str) -> str:
 def build(output: Path, source: str, family: str, language: str, *flags: str) -> Path:
     compiler = compiler_for(language, family)
     words = [compiler, *LANGUAGES[language], *STRICT, *flags, f"-I{INCLUDE}"]
-    done = subprocess.run(
-        [*words, HERE / source, "-o", output], capture_output=True, text=True
+    path = next(
+        folder / source for folder in (HERE, SCRIPTS) if (folder / source).exists()
     )
+    done = subprocess.run([*words, path, "-o", output], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return output
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """asking.c, sanitized, as C and as C++."""
+    """bridge_asking.c, sanitized, as C and as C++."""
     folder = tmp_path_factory.mktemp("programs")
     family = "gcc" if shutil.which("g++") else "clang"
     return {
         language: build(
             folder / language.replace("+", "p"),
-            "asking.c",
+            "bridge_asking.c",
             family,
             language,
             *SANITIZED,
@@ -80,7 +81,7 @@ def program(request: pytest.FixtureRequest, programs: dict[str, Path]) -> Path:
 @pytest.mark.parametrize("family", ["gcc", "clang"])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_it_compiles_without_a_warning(family: str, language: str, tmp_path: Path):
-    build(tmp_path / "asking", "asking.c", family, language)
+    build(tmp_path / "asking", "bridge_asking.c", family, language)
 
 
 @pytest.mark.parametrize("transport", transports.TRANSPORTS)
@@ -207,7 +208,7 @@ def python_bytes(folder: Path) -> bytes:
 
 
 def inputs(count: int, size: int) -> np.ndarray:
-    """asking.c's numbers, [count, size]."""
+    """bridge_asking.c's numbers, [count, size]."""
     state, mask, found = 88172645463325252, (1 << 64) - 1, []
     for _ in range(count * size):
         state ^= state << 13 & mask
@@ -327,7 +328,7 @@ def test_a_log_is_llvms_and_only_whole_ones_stay(program: Path, tmp_path: Path):
 
 
 def policy(size: int, *, seed: int = 0) -> FlatPolicy:
-    """All kinds of layers, for asking.c's questions."""
+    """All kinds of layers, for bridge_asking.c's questions."""
     rng = np.random.default_rng(seed)
     n = lambda *shape: rng.normal(size=shape).astype("f4")  # noqa: E731
     width = size + 1

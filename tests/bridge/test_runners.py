@@ -158,10 +158,10 @@ def test_names_that_c_does_not_know(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def asking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """asking.c, which loads runners."""
+    """bridge_asking.c, which loads runners."""
     output = tmp_path_factory.mktemp("asking") / "asking"
     flags = ("-DT2T_BRIDGE_RUNNERS", "-std=gnu99", "-ldl")
-    return build(output, "asking.c", "gcc", "c", *flags)
+    return build(output, "bridge_asking.c", "gcc", "c", *flags)
 
 
 def addresses(made: FlatPolicy, folder: Path) -> dict[str, str]:

@@ -24,7 +24,8 @@ from t2t.bridge.messages import Done, Question
 from t2t.bridge.ring import Pair
 from t2t.bridge.specs import Header, TensorSpec
 
-ASKING = Path(__file__).with_name("asking.py")
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+ASKING = SCRIPTS / "bridge_asking.py"
 
 
 def total(questions: Questions) -> np.ndarray:
@@ -157,7 +158,7 @@ def test_a_compiler_that_gave_up_is_a_failure():
         " TensorSpec('sum', 'int64_t'), timeout=0.1);"
         "c({'x': [1, 2]}, default=0); c.close()"
     )
-    root = str(ASKING.parents[2])
+    root = str(SCRIPTS.parent)
     for transport in transports.TRANSPORTS:
         words = (sys.executable, "-c", code, "{channel}", root)
         with Host(slow, parallel=1) as host:

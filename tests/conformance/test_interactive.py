@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import inspect
 import json
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import compiler_toys
 import kit
 import numpy as np
 import pytest
@@ -19,13 +25,22 @@ ZOO = registry.current()
 EVERY = pytest.mark.parametrize("name", kit.problems(interactive=True))
 COUNT = 2
 # A problem takes those of these that its constructor names.
-KNOBS = {"max_frames": 400}
+KNOBS: dict[str, Any] = {"max_frames": 400}
+
+
+@functools.cache
+def _corpus() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="t2t-"))
+    atexit.register(shutil.rmtree, folder)
+    return compiler_toys.corpus(folder, ("zlib", "box2d", "bzip2"))
 
 
 def _problem(name: str) -> Control:
     cls = ZOO.load("problem", name)
     known = inspect.signature(cls).parameters
     options = {knob: value for knob, value in KNOBS.items() if knob in known}
+    if "corpus" in known:
+        options["corpus"] = str(_corpus())
     return kit.simulator(name, **options)
 
 
@@ -89,7 +104,7 @@ def test_it_is_restored_in_the_middle(name: str) -> None:
     for _ in range(10):
         action = random_actions(problem.features["action"], COUNT, rng)
         expected, found = environments.step(action), again.step(action)
-        for a, b in zip(expected[1:], found[1:], strict=True):
+        for a, b in zip(expected[1:4], found[1:4], strict=True):
             np.testing.assert_array_equal(a, b)
         for part in expected.observation:
             np.testing.assert_array_equal(
@@ -110,7 +125,7 @@ def test_the_call_after_an_end_is_a_reset(name: str) -> None:
         ignored = random_actions(problem.features["action"], COUNT, rng)
         marks = ended.reshape(COUNT, *(1,) * (action.ndim - 1))
         turn, same = one.step(action), other.step(np.where(marks, ignored, action))
-        for a, b in zip(turn[1:], same[1:], strict=True):
+        for a, b in zip(turn[1:4], same[1:4], strict=True):
             np.testing.assert_array_equal(a, b)
         for part, seen in turn.observation.items():
             np.testing.assert_array_equal(seen, same.observation[part])

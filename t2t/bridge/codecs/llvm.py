@@ -107,7 +107,9 @@ class CompilerSide(OnCompilerSide):
         return b'{"observation":%d}\n%b\n' % (self._numbers[self._context], record)
 
     def reward(self, score: bytes) -> bytes:
-        """Of the last question."""
+        """Of the last question, in a log; the channel has no word for it."""
+        if self._header.score is None:
+            return b""
         return b'{"outcome":%d}\n%b\n' % (self._numbers[self._context], score)
 
     def _replies(self, emit: Emit) -> Format:

@@ -49,30 +49,36 @@ class Reader:
           BadMessage: when they belong to none.
         """
         kept, emitted = self._bytes, self._found
-        kept += data
-        at, send = 0, self._format.send
-        while True:
-            need = self._need
-            if need == LINE:
-                end = kept.find(b"\n", at) + 1
-                if not end:
-                    if len(kept) - at > MOST_LINE:
-                        raise BadMessage(f"a line of more than {MOST_LINE} bytes")
-                    break
-            elif need <= MOST:
-                end = at + need
-                if end > len(kept):
-                    break
-            else:
-                raise BadMessage(f"a message of {need} bytes: at most {MOST}")
-            before = len(emitted)
-            self._need = send(bytes(kept[at:end]))
-            self._begun = len(emitted) == before
-            at = end
-        del kept[:at]
+        if kept:
+            kept += data
+            del kept[: self._read(kept)]
+        elif (used := self._read(data)) < len(data):
+            kept += data[used:]
         found = emitted[:]
         emitted.clear()
         return found
+
+    def _read(self, data: bytes | bytearray) -> int:
+        """Hands all that is whole to the format; how many bytes that was."""
+        at, send, emitted, size = 0, self._format.send, self._found, len(data)
+        while True:
+            need = self._need
+            if need == LINE:
+                end = data.find(b"\n", at) + 1
+                if not end:
+                    if size - at > MOST_LINE:
+                        raise BadMessage(f"a line of more than {MOST_LINE} bytes")
+                    return at
+            elif need <= MOST:
+                end = at + need
+                if end > size:
+                    return at
+            else:
+                raise BadMessage(f"a message of {need} bytes: at most {MOST}")
+            before = len(emitted)
+            self._need = send(bytes(data[at:end]))
+            self._begun = len(emitted) == before
+            at = end
 
 
 def object_of(raw: bytes) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 /* A compiler in C, or in C++ when compiled so, that asks by t2t_bridge.h.
 
-    asking ADDRESS COUNT SIZE [MODE]
+    bridge_asking ADDRESS COUNT SIZE [MODE]
 
 Each question is SIZE whole numbers and a float; the own decision is -1, and the answer
 is to be their sum. Prints how many answers were right, how many questions were left to
-the default, how many were wrong, and the median seconds of a round trip. MODE `numbers`
-prints the answers in place of that; `quit` asks and goes without a word. */
+the default, how many were wrong, and seconds: the median round trip, all of them, and
+until the first answer, opening included. MODE `numbers` prints the answers in place of
+that; `quit` asks and goes without a word. */
 
 #include "t2t_bridge.h"
 
@@ -43,6 +44,7 @@ int main(int count_of_words, char **words) {
   const t2t_spec advice = {"sum", T2T_INT64, 1, {1}};
   long right = 0, own = 0, wrong = 0;
   double *took = (double *)calloc((size_t)count + 1, sizeof *took);
+  double begun = t2t__now(), first_answer = 0, whole = 0;
 #ifdef __cplusplus
   Asked first(words[1], features, advice), bridge(static_cast<Asked &&>(first));
   if (!bridge) return 7;
@@ -59,6 +61,8 @@ int main(int count_of_words, char **words) {
     took[n] = t2t__now();
     asked = ASK(answer);
     took[n] = t2t__now() - took[n];
+    whole += took[n];
+    if (!n) first_answer = t2t__now() - begun;
     if (!strcmp(mode, "numbers")) printf("%d %lld\n", asked, (long long)answer);
     if (asked && answer == sum)
       right++;
@@ -74,7 +78,8 @@ int main(int count_of_words, char **words) {
 #endif
   qsort(took, (size_t)count, sizeof *took, by_size);
   if (strcmp(mode, "numbers"))
-    printf("%ld %ld %ld %.9f\n", right, own, wrong, took[count / 2]);
+    printf("%ld %ld %ld %.9f %.9f %.9f\n", right, own, wrong, took[count / 2], whole,
+           first_answer);
   free(took);
   return wrong && strcmp(mode, "numbers");
 }

@@ -1,0 +1,54 @@
+"""A corpus of a few files of C, made in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from t2t.bridge import llvm
+from t2t.problems.compiler.gather import Gatherer
+from t2t.problems.compiler.sources import Unit
+
+SOURCE = """
+static int square(int x) {{ return x * x + {0}; }}
+static int far(int x) {{
+  int sum = 0;
+  for (int i = 0; i < x; i++) sum += square(i) ^ square(x - i);
+  return sum;
+}}
+int first_{0}(int x) {{ return far(x) + square(x); }}
+int second_{0}(int x) {{ return far(x + {0}) - square(3) * far(2); }}
+{1}int (*table_{0}[])(int) = {{first_{0}, second_{0}}};
+"""
+MORE = """
+int more_{0}_{1}(int x) {{ return far(x * {1}) - square(x + {1}); }}
+"""
+
+
+def clang() -> llvm.Compiler:
+    """The newest clang; without one the test is skipped."""
+    found = [compiler for compiler in llvm.found() if compiler.path]
+    if not found:
+        pytest.skip(f"no clang here: {llvm.INSTALL}")
+    return found[0]
+
+
+def units(folder: Path, package: str, count: int) -> list[Unit]:
+    made = []
+    for n in range(count):
+        path = folder / f"{package}{n}.c"
+        more = [MORE.format(n + 1, k) for k in range(len(package) % 4 + 2 * n)]
+        path.write_text(SOURCE.format(n + 1, "".join(more)))
+        told = ("BSD", f"{package} 1.0")
+        made.append(Unit(package, path.name, path, ("-std=gnu17",), folder, *told))
+    return made
+
+
+def corpus(folder: Path, packages: tuple[str, ...] = ("zlib", "box2d")) -> Path:
+    """zlib is of the train split, box2d of dev, bzip2 of test."""
+    into = folder / "corpus"
+    gatherer = Gatherer(into, clang(), parallel=1)
+    for package in packages:
+        gatherer.add(units(folder, package, 3))
+    return into
