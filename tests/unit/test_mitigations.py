@@ -212,8 +212,16 @@ def test_a_voice_is_stopped_and_its_exchange_forgotten(
     assert "".join(chunk.text for chunk in session.respond())
 
 
-def test_speech_is_moderated_by_what_the_network_hears(answerer: ChatAnswerer) -> None:
-    """By what it writes down beside a sound, after what was written."""
+def test_speech_is_moderated_by_what_the_network_hears(
+    answerer: ChatAnswerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it writes down beside a sound, here always in letters."""
+    chat = answerer.chat
+    vocabulary, listening = chat.layout.vocabulary, chat.engine.listening
+    ids = range(vocabulary.pieces)
+    letters = [vocabulary.processor.id_to_piece(i).isalpha() for i in ids]
+    allowed = np.resize([*letters, *[False] * vocabulary.size], vocabulary.size)
+    monkeypatch.setattr(listening, "allowed", listening.allowed & allowed)
     sound = Sound(0.1 * np.random.default_rng(0).normal(size=8000).astype("f4"))
     said = answerer.transcript([Message("user", (sound,))])
     written = answerer.transcript([Message("user", (Text("write down"),))])
