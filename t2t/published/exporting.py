@@ -135,10 +135,6 @@ def _arrays(
         if not adapters.own(v.path)  # merged
     }
     found = [link for link in links if link.ours in variables]
-    # Of several names of one variable the first is written: wi and wi_1 are of two
-    # kinds of T5.
-    gated = any("/gate/" in path for path in variables)
-    found = [k for k in found if not _other_kind(k, gated)]
     lacking = sorted(set(variables) - {k.ours for k in found} - {_bias(variables)})
     if lacking:
         raise WeightsError(f"transformers has no place for {lacking[0]}")
@@ -158,8 +154,3 @@ def _arrays(
 def _bias(variables: Mapping[str, Any]) -> str:
     """Of GPT-2's logits, which only bars what is never told."""
     return "embedding/bias" if "embedding/bias" in variables else ""
-
-
-def _other_kind(link: Link, gated: bool) -> bool:
-    last = link.theirs.rsplit(".", 2)[-2] if link.theirs.count(".") > 1 else ""
-    return last in ("wi_0", "wi_1") and not gated or (last == "wi" and gated)

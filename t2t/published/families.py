@@ -140,7 +140,9 @@ FAMILIES = {
             "relative_attention_max_distance": 128,
             "is_encoder_decoder": True,
         },
-        links=lambda k: names.t5(k["num_layers"], k["num_decoder_layers"]),
+        links=lambda k: names.t5(
+            k["num_layers"], k["num_decoder_layers"], gated=k["activation"] != "relu"
+        ),
     ),
     "gpt2": Family(
         model="transformer_lm",

@@ -241,7 +241,8 @@ def bert(layers: int, *, stem: str) -> Iterator[Link]:
         yield from dense("classes", "classifier.out_proj")
 
 
-def t5(layers: int, decoder_layers: int) -> Iterator[Link]:
+def t5(layers: int, decoder_layers: int, *, gated: bool) -> Iterator[Link]:
+    inputs = "input:wi_1 gate:wi_0" if gated else "input:wi"
     for side, count in (("encoder", layers), ("decoder", decoder_layers)):
         block, theirs = f"{side}/block_{{i}}", f"{side}.block.{{i}}.layer"
         last = 1 if side == "encoder" else 2
@@ -252,10 +253,7 @@ def t5(layers: int, decoder_layers: int) -> Iterator[Link]:
                 *_t5_attention(
                     f"{block}/cross_attention", f"{theirs}.1.EncDecAttention"
                 ),
-                *dense(f"{block}/feed_forward/input", f"{feed}.wi"),
-                *dense(f"{block}/feed_forward/input", f"{feed}.wi_1"),
-                *dense(f"{block}/feed_forward/gate", f"{feed}.wi_0"),
-                *dense(f"{block}/feed_forward/output", f"{feed}.wo"),
+                *many(dense, f"{block}/feed_forward", feed, f"{inputs} output:wo"),
                 *norm(f"{block}/self_attention_norm", f"{theirs}.0.layer_norm"),
                 *norm(f"{block}/cross_attention_norm", f"{theirs}.1.layer_norm"),
                 *norm(f"{block}/feed_forward_norm", f"{theirs}.{last}.layer_norm"),
