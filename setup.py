@@ -138,6 +138,7 @@ setup(
             "t2t-datagen = t2t.bin.datagen:main",
             "t2t-eval = t2t.bin.evaluator:main",
             "t2t-exporter = t2t.bin.exporter:main",
+            "t2t-avg-all = t2t.bin.average:main",
             "t2t-zoo = t2t.bin.zoo:main",
             "t2t-replay = t2t.bin.replay:main",
             "t2t-serve = t2t.bin.serve:main",

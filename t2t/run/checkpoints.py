@@ -184,7 +184,7 @@ class Checkpoints:
     def save(
         self,
         step: int,
-        variables: Mapping[str, keras.Variable],
+        variables: Mapping[str, keras.Variable | np.ndarray],
         state: dict[str, Any],
         *,
         block: bool = False,
@@ -198,11 +198,7 @@ class Checkpoints:
         self.wait()
         if not self.write:
             return
-        arrays = {
-            name: np.array(v)
-            for name, v in variables.items()
-            if self._base is None or v.trainable or not name.startswith("model/")
-        }
+        arrays = {n: np.array(v) for n, v in variables.items() if self._writes(n, v)}
         meta = {"version": VERSION, "step": step, "count": len(arrays), "state": state}
         if self._base is not None:
             meta["base"] = self._base
@@ -213,6 +209,11 @@ class Checkpoints:
         self._writer.start()
         if block:
             self.wait()
+
+    def _writes(self, name: str, variable: keras.Variable | np.ndarray) -> bool:
+        """Whether it is written: all but what stays in the base."""
+        learns = getattr(variable, "trainable", True)
+        return self._base is None or learns or not name.startswith("model/")
 
     def wait(self) -> None:
         """Returns when nothing is being written; raises what went wrong."""
