@@ -12,6 +12,7 @@ command = Command(
     [
         "t2t-avg-all --model_dir=RUN --output_dir=AVERAGED --n=5",
         "t2t-eval --output_dir=AVERAGED",
+        "t2t-decoder --output_dir=AVERAGED --decode_from_file=FILE",
     ],
 )
 command.string("model_dir", None, "the run whose checkpoints are averaged")

@@ -17,7 +17,6 @@ command = Command(
         "t2t-exporter --output_dir=runs/de-en --export_dir=served",
         "t2t-exporter --output_dir=runs/de-en --export_dir=phone --format=litert "
         "--weights=int8",
-        "t2t-exporter --output_dir=runs/cart_pole --export_dir=policy",
         "t2t-exporter --output_dir=runs/codec --export_dir=DATA",
     ],
     knobs="decode_hparams",

@@ -16,11 +16,9 @@ ACTIONS = ("list", "show", "compare", "import", "sweep", "card", "completion")
 
 command = Command(
     "t2t-zoo",
-    "list problems, models and sets; compare runs; read published weights",
+    "list and show what there is; compare and sweep runs; import weights",
     [
         "t2t-zoo list [problems|models|hparams_sets]",
-        "t2t-zoo show NAME [--examples]",
-        "t2t-zoo compare RUN RUN [--html=FILE]",
         "t2t-zoo import FOLDER --output_dir=RUN",
         "t2t-zoo sweep --output_dir=SWEEP --problem=NAME --space='num_layers=[2,4]' "
         "-- --hparams_set=NAME --train_steps=500",
