@@ -55,8 +55,16 @@ EXTRAS = {
     ],
     # LLVM without a clang, for machine learning inside compilers: 0.50 is LLVM 22.
     "compilers": ["llvmlite>=0.50"],
-    # A compiler's policy as ONNX and LiteRT, and these runtimes.
-    "runners": ["ai-edge-litert>=2", "onnx>=1.17", "onnxruntime>=1.20"],
+    # ONNX and LiteRT, and these runtimes.
+    "runners": [
+        "ai-edge-litert>=2",
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
+        "tf2onnx>=1.17",
+    ],
+    # Published weights, and their tokenizers.
+    "weights": ["safetensors>=0.4", "tokenizers>=0.20"],
+    "sweeps": ["optuna>=4"],
     "jax": ["jax>=0.5"],
     "peers": ["torch>=2.4", "ctranslate2>=4.5"],
 }
@@ -72,7 +80,11 @@ EXTRAS["test"] = [
     *EXTRAS["serve"],
     *EXTRAS["compilers"],
     *EXTRAS["runners"],
+    *EXTRAS["weights"],
+    *EXTRAS["sweeps"],
     *EXTRAS["jax"],
+    # The independent reference of imported weights.
+    "transformers>=4.50",
     # The independent reference of tests/golden; any version would do.
     "torch==2.13.0",
     "build",
@@ -126,6 +138,7 @@ setup(
             "t2t-datagen = t2t.bin.datagen:main",
             "t2t-eval = t2t.bin.evaluator:main",
             "t2t-exporter = t2t.bin.exporter:main",
+            "t2t-avg-all = t2t.bin.average:main",
             "t2t-zoo = t2t.bin.zoo:main",
             "t2t-replay = t2t.bin.replay:main",
             "t2t-serve = t2t.bin.serve:main",

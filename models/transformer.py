@@ -19,9 +19,9 @@ from keras import ops
 
 from t2t import losses as losses_lib
 from t2t import registry
-from t2t.features import Feature
+from t2t.features import Feature, same_ids
 from t2t.layers.blocks import BlockShape, Memory, Stack
-from t2t.layers.embedding import Embedding, shift_right
+from t2t.layers.embedding import shift_right
 from t2t.layers.view import attention_mask
 
 
@@ -55,13 +55,13 @@ class EncoderDecoder(keras.Model):
         super().__init__(name=name)
         self.label_smoothing, self.auxiliary = label_smoothing, dict(auxiliary or {})
         inputs, targets = features["inputs"], features["targets"]
-        shared = share_embeddings and inputs.vocabulary is targets.vocabulary
-        size = decoder.shape.hidden_size
-        self.target_embedding = Embedding(targets.size, size, name="target_embedding")
+        shared = share_embeddings and same_ids(inputs, targets)
+        make_embedding = decoder.shape.make_embedding
+        self.target_embedding = make_embedding(targets.size, "target_embedding")
         self.input_embedding = (
             self.target_embedding
             if shared
-            else Embedding(inputs.size, size, name="input_embedding")
+            else make_embedding(inputs.size, "input_embedding")
         )
         self.encoder, self.decoder = encoder, decoder
 

@@ -189,9 +189,7 @@ class TransformerLM(DecoderOnly):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(
-            embedding=Embedding(
-                features["targets"].size, blocks.hidden_size, name="embedding"
-            ),
+            embedding=blocks.make_embedding(features["targets"].size, "embedding"),
             decoder=Stack(
                 blocks, num_layers=num_layers, causal=True, cross=False, name="decoder"
             ),

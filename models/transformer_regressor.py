@@ -18,7 +18,6 @@ from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
 from t2t.layers.blocks import BlockShape, Stack
-from t2t.layers.embedding import Embedding
 from t2t.layers.standard import Standard
 
 
@@ -43,9 +42,7 @@ class TransformerRegressor(keras.Model):
         super().__init__(name="transformer_regressor")
         self.auxiliary = blocks.auxiliary
         size = int(features["targets"].shape[0] or 1)
-        self.embedding = Embedding(
-            features["inputs"].size, blocks.hidden_size, name="embedding"
-        )
+        self.embedding = blocks.make_embedding(features["inputs"].size, "embedding")
         self.encoder = Stack(
             blocks, num_layers=num_layers, causal=False, cross=False, name="encoder"
         )

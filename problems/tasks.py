@@ -17,7 +17,8 @@ class WithText(Problem):
     """A problem with one vocabulary of its own; a subclass names its defaults.
 
     Args:
-      vocabulary: 'unigram', 'bpe', 'subwords' or 'bytes'; '' for the default.
+      vocabulary: 'unigram', 'bpe', 'subwords' or 'bytes', or the file of a published
+        one; '' for the default.
       vocabulary_size: ids wanted, which 'bytes' ignores; 0 for the default.
     """
 
@@ -46,7 +47,9 @@ class TextToText(WithText):
     def features(self) -> dict[str, Feature]:
         return {
             "inputs": features_lib.text(self.vocabulary),
-            "targets": features_lib.text(self.vocabulary),
+            "targets": features_lib.text(
+                getattr(self.vocabulary, "for_targets", self.vocabulary)
+            ),
         }
 
 

@@ -143,6 +143,12 @@ def image(height: int, width: int, channels: int) -> Feature:
     return Feature("image", (height, width, channels), "uint8", "HWC")
 
 
+def same_ids(one: Feature, other: Feature) -> bool:
+    """Whether ids of both mean the same, whatever cuts their texts."""
+    ids = [getattr(f.vocabulary, "ids", f.vocabulary) for f in (one, other)]
+    return ids[0] is ids[1]
+
+
 def number_text(values: Iterable[float]) -> str:
     """The numbers of a real feature as text, apart by spaces."""
     return " ".join(f"{value:.6g}" for value in values)

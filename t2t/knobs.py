@@ -20,16 +20,18 @@ LEAST = {
         "learning_rate.decay_steps blocks.filter_size blocks.num_heads "
         "blocks.num_kv_heads blocks.window blocks.dilation blocks.block_length "
         "blocks.max_relative_position blocks.filter_width blocks.expert_every "
-        "blocks.experts_per_token blocks.max_length *.hidden_size "
+        "blocks.experts_per_token blocks.max_length blocks.head_size *.hidden_size "
         "*.num_layers *.num_decoder_layers *.num_rec_steps *.act_max_steps"
     ),
     0: (
+        "adapters.rank distillation.temperature distillation.weight "
         "evaluation.steps evaluation.decode_examples evaluation.early_stopping_steps "
         "evaluation.early_stopping_delta experiment.seed step.clip_norm "
         "blocks.memory_length blocks.logit_softcap blocks.experts "
         "blocks.capacity_factor blocks.load_balance_weight blocks.router_z_weight "
         "*.act_loss_weight "
-        "optimizer.epsilon optimizer.weight_decay learning_rate.constant "
+        "blocks.norm_epsilon optimizer.epsilon optimizer.weight_decay "
+        "learning_rate.constant "
         "learning_rate.warmup_steps learning_rate.decay_rate"
     ),
 }
@@ -51,14 +53,17 @@ CHOICES = {
     "blocks.norm": ("layer", "rms", "none"),
     "blocks.norm_position": ("pre", "post"),
     "blocks.position": (
-        "sinusoid", "learned", "rotary", "relative", "alibi", "relative_vectors",
-        "relative_keys", "relative_sinusoid", "none",
+        "sinusoid", "sinusoid_formula", "learned", "rotary", "relative", "alibi",
+        "relative_vectors", "relative_keys", "relative_sinusoid", "none",
     ),
+    "transformer_encoder.pooling": ("mean", "first"),
     "lstm_seq2seq.attention": ("luong", "bahdanau"),
     "universal_transformer.recurrence_type": ("basic", "act"),
     "omni.audio_head": ("parallel", "delay", "depth"),
     "speech_codec.quantiser": ("finite_scalar", "residual"),
-    "blocks.activation": ("relu", "gelu", "silu", "swiglu", "geglu", "reglu"),
+    "blocks.activation": (
+        *("relu", "gelu", "gelu_exact", "silu", "swiglu", "geglu", "reglu"),
+    ),
 }  # fmt: skip
 # Factors of a learning-rate schedule; `t2t.optimizers.schedules` has their formulas.
 FACTORS = (
@@ -120,7 +125,7 @@ def misfit(values: Mapping[str, Any]) -> str:
     """What does not go together among the targets' values, or ''."""
     size, heads = values.get("blocks.hidden_size"), values.get("blocks.num_heads")
     groups = values.get("blocks.num_kv_heads")
-    if size and heads and size % heads:
+    if size and heads and size % heads and not values.get("blocks.head_size"):
         return f"num_heads={heads} does not divide hidden_size={size}"
     if heads and groups and heads % groups:
         return f"num_kv_heads={groups} does not divide num_heads={heads}"

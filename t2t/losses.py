@@ -51,6 +51,26 @@ def weighted_sum(values: Any, weights: Any) -> Sum:
     return ops.sum(ops.cast(values, "float32") * weights), ops.sum(weights)
 
 
+def soft_cross_entropy(
+    logits: Any, teacher: Any, weights: Any, *, temperature: float
+) -> Sum:
+    """T² · cross-entropy against a teacher's probabilities, both at temperature T.
+
+    Hinton et al., arXiv:1503.02531, section 2: T² keeps the gradients' size. The
+    entropy of the teacher is taken off, so that one who says the same scores 0.
+
+    Args:
+      logits, teacher: float [..., V].
+      weights: float [...]; 0 where nothing counts.
+    """
+    said, wanted = (
+        ops.log_softmax(ops.cast(x, "float32") / temperature, axis=-1)
+        for x in (logits, teacher)
+    )
+    values = ops.sum(ops.exp(wanted) * (wanted - said), axis=-1)
+    return weighted_sum(values * temperature**2, weights)
+
+
 def token_metrics(logits: Any, targets: Any, segments: Any) -> dict[str, Sum]:
     """Accuracy by token, and the cross-entropy without smoothing, in nats.
 
@@ -128,6 +148,7 @@ def of_tokens(
     """
     present = ops.cast(segments > 0, "float32")
     loss = cross_entropy(logits, targets, present, label_smoothing=label_smoothing)
+    inner = {**inner, "logits": logits, "counted": present}
     loss, told = add_auxiliary(loss, inner, auxiliary or {}, ops.sum(present, axis=1))
     if not training:
         told.update(token_metrics(logits, targets, segments))
@@ -146,6 +167,7 @@ def of_labels(
 ) -> tuple[dict[str, Sum], dict[str, Any]]:
     """What a classifier's `losses` returns; logits [B, V], labels int [B]."""
     loss = cross_entropy(logits, labels, weights, label_smoothing=label_smoothing)
+    inner = {**inner, "logits": logits, "counted": weights}
     loss, told = add_auxiliary(loss, inner, auxiliary or {}, weights)
     if not training:
         told.update(label_metrics(logits, labels, weights))

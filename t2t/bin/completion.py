@@ -19,6 +19,7 @@ COMMANDS = {
     "t2t-decoder": "decoder",
     "t2t-datagen": "datagen",
     "t2t-eval": "evaluator",
+    "t2t-avg-all": "average",
     "t2t-exporter": "exporter",
     "t2t-serve": "serve",
     "t2t-replay": "replay",

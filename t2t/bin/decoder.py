@@ -8,6 +8,7 @@ an empty one.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,11 @@ command.boolean("decode_interactive", False, "answer lines as they are typed")
 command.string("decode_hparams", "", "as 'beam_size=4,alpha=0.6'; see README")
 command.string("score_file", None, "lines 'input<TAB>target': print log-probabilities")
 command.string("split", None, "decode this split of the run's problem")
+command.boolean(
+    "write_inputs",
+    False,
+    "begin lines with the input and a tab: for a student",
+)
 command.string("data_dir", None, "with --split: where the data are")
 command.string("problem", None, "to play: another of the same kind")
 command.integer("episodes", 10, "to play: how many")
@@ -146,13 +152,14 @@ def _answers(decoder: Any, flags: dict[str, Any], options: Any) -> Iterator[str]
                 yield f"{score:.6f}"
         return
     if flags["split"]:
-        yield from _formatted(decoder, _split_inputs(decoder, flags), options)
+        yield from _formatted(decoder, _split_inputs(decoder, flags), flags, options)
     elif flags["decode_from_file"]:
         with open(flags["decode_from_file"], "rb") as file:
-            yield from _formatted(decoder, read_lines(file, decoder.warn), options)
+            lines = read_lines(file, decoder.warn)
+            yield from _formatted(decoder, lines, flags, options)
     else:
         lines = read_lines(sys.stdin.buffer, decoder.warn)
-        yield from _formatted(decoder, lines, options)
+        yield from _formatted(decoder, lines, flags, options)
 
 
 def _split_inputs(decoder: Any, flags: dict[str, Any]) -> Iterator[str]:
@@ -165,9 +172,15 @@ def _split_inputs(decoder: Any, flags: dict[str, Any]) -> Iterator[str]:
     return (example[decoder.model.PROMPT] for example in examples)
 
 
-def _formatted(decoder: Any, lines: Iterator[str], options: Any) -> Iterator[str]:
-    for outputs in decoder.outputs(lines, options):
-        yield format_outputs(outputs, options)
+def _formatted(
+    decoder: Any, lines: Iterator[str], flags: dict[str, Any], options: Any
+) -> Iterator[str]:
+    lines, given = itertools.tee(lines)
+    for outputs, line in zip(decoder.outputs(lines, options), given, strict=False):
+        told = format_outputs(outputs, options)
+        if flags["write_inputs"]:
+            told = f"{' '.join(line.split())}\t{told}"
+        yield told
 
 
 def format_outputs(outputs: list[Any], options: Any) -> str:

@@ -12,22 +12,30 @@ from t2t.bin import completion
 from t2t.bin.command import Command, UsageError, add_usr_dir, load_tensorflow
 
 KINDS = ("problem", "model", "hparams_set")
-ACTIONS = ("list", "show", "compare", "card", "completion")
+ACTIONS = ("list", "show", "compare", "import", "sweep", "card", "completion")
 
 command = Command(
     "t2t-zoo",
-    "list and show problems, models and hparams sets",
+    "list and show what there is; compare and sweep runs; import weights",
     [
         "t2t-zoo list [problems|models|hparams_sets]",
-        "t2t-zoo show NAME [--examples]",
-        "t2t-zoo compare RUN RUN [--html=FILE]",
+        "t2t-zoo import FOLDER --output_dir=RUN",
+        "t2t-zoo sweep --output_dir=SWEEP --problem=NAME --space='num_layers=[2,4]' "
+        "-- --hparams_set=NAME --train_steps=500",
     ],
 )
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
 command.boolean("examples", False, "with show PROBLEM: three decoded examples")
 command.string("data_dir", None, "with --examples: real ones from these shards")
 command.string("html", None, "with compare: also write a page with the curves")
-command.string("output_dir", None, "with card: the omni run")
+command.string("output_dir", None, "of what import and sweep make; of card's run")
+command.string("problem", None, "with import and sweep: what the runs are of")
+command.string("space", None, "with sweep: 'num_layers=[2,4],dropout=(0.0,0.3)'")
+command.string("method", "grid", "with sweep: grid, random or optuna")
+command.integer("trials", 0, "with sweep: how many; of a grid all by default")
+command.string("metric", "loss", "with sweep: of the dev split, at its best")
+command.boolean("minimize", True, "with sweep: whether lower is better")
+command.integer("seed", 0, "with sweep: of what is drawn at random")
 command.string("before", None, "with card: the run before its safety fine-tuning")
 command.string("card_dir", None, "with card: where to write; OUTPUT_DIR/card")
 command.integer("questions", 200, "with card: of each cell of an examination")
@@ -54,6 +62,10 @@ def _main(values: Any, words: list[str]) -> int | None:
         return list_zoo(*names)
     if action == "compare":
         return compare(names, values["html"].value)
+    if action == "sweep":
+        from t2t.bin.sweep import sweep
+
+        return sweep({name: values[name].value for name in values}, names)
     if action == "card" and not names and values["output_dir"].value:
         names = [values["output_dir"].value]
     if len(names) != 1:
@@ -62,6 +74,8 @@ def _main(values: Any, words: list[str]) -> int | None:
         )
     if action == "card":
         return card(values, names[0])
+    if action == "import":
+        return import_weights(values, names[0])
     if action == "completion":
         print(completion.script(names[0]))
         return 0
@@ -242,6 +256,22 @@ def compare(folders: list[str], page: str | None) -> int:
     if page:
         write_text(Path(page), side_by_side.html_page(runs))
         print(page)
+    return 0
+
+
+def import_weights(values: Any, folder: str) -> int:
+    """Makes a run of published weights, and says what was loaded."""
+    output_dir = values["output_dir"].value
+    if not output_dir:
+        raise UsageError("no --output_dir: say which run to make of them")
+    if values["problem"].value:
+        registry.current().declaration("problem", values["problem"].value)
+    load_tensorflow()
+    from t2t.published.importing import import_run
+
+    report = import_run(folder, output_dir, problem=values["problem"].value)
+    for line in report.lines():
+        print(line)
     return 0
 
 

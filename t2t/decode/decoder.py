@@ -26,6 +26,7 @@ from t2t.config import Config
 from t2t.decode.options import DecodeOptions
 from t2t.decode.search import beam_search, sample
 from t2t.features import EOS, number_text
+from t2t.layers import adapters
 from t2t.run import build, checkpoints
 from t2t.run.folder import RunFolder, open_run
 from t2t.run.problems import make_problem
@@ -58,6 +59,8 @@ class Decoder:
     def __init__(self, problem: Any, model: Any, *, max_length: int = 256) -> None:
         self.problem, self.model, self.max_length = problem, model, max_length
         self.features = problem.offered()
+        self.config: Config | None = None  # of the run, where it is of one
+        self.least_slots = 0  # of an input; searches of one shape need no other
         self.warn: Callable[[str], None] = lambda line: None
         self._compiled: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
@@ -74,7 +77,9 @@ class Decoder:
         folder, config = open_run(run)
         path = checkpoints.resolve(checkpoint_path or folder.path)
         problem, model = load_model(folder, config, path)
-        return cls(problem, model, max_length=config.knob("max_length") or 256)
+        decoder = cls(problem, model, max_length=config.knob("max_length") or 256)
+        decoder.config = config
+        return decoder
 
     @property
     def translates(self) -> bool:
@@ -168,7 +173,7 @@ class Decoder:
         copies = options.num_samples if options.sampling else 1
         rows = _round_up(len(ids), options.batch_size) * copies
         longest = max(len(row) for row in ids)
-        size = _bucket(longest)
+        size = max(_bucket(longest), self.least_slots)
         repeated = [row for row in ids for _ in range(copies)]
         batch = prompt_batch(self._prompt_name, repeated, rows=rows, length=size)
         seeds = np.zeros((rows,), np.int32)
@@ -261,19 +266,19 @@ class Decoder:
         """Of each text the likeliest label and its log-probability, or its numbers."""
         size = _bucket(max(len(row) for row in ids))
         batch = prompt_batch(self._prompt_name, ids, rows=len(ids), length=size)
-        logits, _ = self._forward(batch)
+        told = self._forward(batch)[0].numpy()
+        if "label" in self.features:
+            told = tf.nn.log_softmax(told).numpy()
+        return [[self.tell(row)] * options.outputs for row in told]
+
+    def tell(self, values: np.ndarray) -> Output:
+        """The likeliest label of log-probabilities [V], or these numbers as text."""
         if "label" not in self.features:
-            told = [number_text(row) for row in logits.numpy()]
-            return [[Output(text, 0.0)] * options.outputs for text in told]
-        chances = tf.nn.log_softmax(logits).numpy()
+            return Output(number_text(values), 0.0)
         vocabulary = self.features["label"].vocabulary
         assert vocabulary is not None
-        best = chances.argmax(axis=-1)
-        return [
-            [Output(vocabulary.decode([int(label)]), float(row[label]))]
-            * options.outputs
-            for label, row in zip(best, chances, strict=True)
-        ]
+        best = int(values.argmax())
+        return Output(vocabulary.decode([best]), float(values[best]))
 
     # -- scoring and attention -----------------------------------------------------
 
@@ -355,6 +360,7 @@ def load_model(
     arrays, _ = checkpoints.read(path)
     kind = "ema" if any(name.startswith("ema/") for name in arrays) else "model"
     checkpoints.assign({f"{kind}/{v.path}": v for v in model.variables}, arrays)
+    adapters.merge(model)
     return problem, model
 
 

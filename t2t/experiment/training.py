@@ -16,7 +16,9 @@ from t2t import registry
 from t2t.config import Config
 from t2t.evaluate import check_metric
 from t2t.experiment.callback import Evaluation
+from t2t.experiment.distillation import distilled
 from t2t.features import check_match
+from t2t.layers import adapters
 from t2t.optimizers import optimizers  # noqa: F401  registers `optimizer`
 from t2t.rl import fed, local
 from t2t.rl import remote as remote_actor
@@ -101,11 +103,13 @@ def ready(
     folder: Path,
     data_dir: str | None,
     remote: Remote | None = None,
+    base: Path | None = None,
 ) -> Ready:
     """Makes all that a run needs, and refuses what cannot fit.
 
     Args:
       folder: of the run.
+      base: the checkpoint that adapters stand on.
       Others: as of `train`.
 
     Raises:
@@ -123,7 +127,7 @@ def ready(
         )
     parameters = build.count_parameters(config, problem.offered())
     memory.check_parameters(parameters, memory.available())
-    step = make_step(config, problem, options, step_options, strategy)
+    step = make_step(config, problem, options, step_options, strategy, base)
     if problem.interactive:
         source = _experience(problem, step.model, options, folder, remote)
     first = source.peek()
@@ -153,7 +157,8 @@ def train(
       remote: where actors of an interactive problem may come from elsewhere.
     """
     root = Path(output_dir)
-    made = ready(config, folder=root, data_dir=data_dir, remote=remote)
+    base = _base(config, root, warm_start_from)
+    made = ready(config, folder=root, data_dir=data_dir, remote=remote, base=base)
     problem, source, step = made.problem, made.source, made.step
     # Of several workers the chief writes the run; the others keep notes in its folder.
     worker = devices.worker_number(step.strategy)
@@ -165,6 +170,8 @@ def train(
         RunFolder(root).checkpoints,
         keep=made.options.keep_checkpoint_max,
         write=worker == 0,
+        base=base,
+        scale=config_lib.build("adapters")().scale if base else 1.0,
     )
     start = _restore(store, step, source, warm_start_from)
     run = create(own, config, data_dir=data_dir)
@@ -257,13 +264,31 @@ def _restore(
         say(f"going on from step {start} in {store.folder.parent}")
         return start
     if warm_start_from:
-        loaded, left = checkpoints.warm_start(step.variables(), warm_start_from)
-        such = f" (such as {left[0]})" if left else ""
-        say(
-            f"warm start from {warm_start_from}: {len(loaded)} arrays loaded, "
-            f"{len(left)} not{such}"
-        )
+        found = checkpoints.warm_start(step.variables(), warm_start_from)
+        for line in found.lines(warm_start_from):
+            say(line)
     return 0
+
+
+def _base(config: Config, root: Path, warm_start_from: str | None) -> Path | None:
+    """The checkpoint that a run of adapters stands on; None for other runs.
+
+    Raises:
+      ConfigError: when there is none, or with a moving average.
+    """
+    if not config.knob("lora_rank"):
+        return None
+    if config.knob("ema_decay"):
+        raise config_lib.ConfigError("lora_rank does not go with ema_decay")
+    steps = checkpoints.steps_in(RunFolder(root).checkpoints)
+    if steps:
+        newest = checkpoints.path_of(RunFolder(root).checkpoints, steps[-1])
+        return Path(checkpoints.read(newest)[1]["base"]["path"])
+    if not warm_start_from:
+        raise config_lib.ConfigError(
+            "lora_rank trains adapters of a trained run: give --warm_start_from=RUN"
+        )
+    return checkpoints.resolve(warm_start_from)
 
 
 def make_step(
@@ -272,14 +297,20 @@ def make_step(
     options: ExperimentOptions,
     step_options: StepOptions,
     strategy: tf.distribute.Strategy,
+    base: Path | None = None,
 ) -> Step:
+    """The step of a model that is new, of which only adapters learn where it has a
+    base."""
     dtype = devices.default_dtype() if options.dtype == "auto" else options.dtype
     with strategy.scope():
         model = build.make_model(
             config, problem.offered(), dtype=dtype, seed=options.seed
         )
+    if base is not None:
+        learns = adapters.freeze(model, checkpoints.model_arrays(base))
+        say(f"{len(learns)} arrays learn: adapters, and what {base} lacks")
     return Step(
-        model,
+        distilled(model, problem, config),
         config_lib.build("optimizer"),
         options=step_options,
         strategy=strategy,

@@ -40,6 +40,7 @@ class Attention(Composite):
       num_kv_heads: G, which divides H; None for H.
       head_size: K; None for D / H.
       dropout: rate on the attention weights.
+      biases: whether the four projections have them.
       rotary: whether queries and keys are rotated by their positions.
       relative: a layer of `t2t.layers.relative` that gives vectors of distances.
       normed: whether the queries and keys of each head are RMS-normalised, which
@@ -56,6 +57,7 @@ class Attention(Composite):
         num_kv_heads: int | None = None,
         head_size: int | None = None,
         dropout: float = 0.0,
+        biases: bool = False,
         rotary: bool = False,
         relative: Any = None,
         normed: bool = False,
@@ -75,6 +77,7 @@ class Attention(Composite):
                 f"{self.num_kv_heads}"
             )
         self.head_size = head_size or hidden_size // num_heads
+        self.biases = biases
         self.rotary, self.relative, self.softcap = rotary, relative, softcap
         self.query = self._projection(self.num_heads * self.head_size, "query")
         self.key = self._projection(self.num_kv_heads * self.head_size, "key")
@@ -87,7 +90,7 @@ class Attention(Composite):
 
     def _projection(self, size: int, name: str) -> keras.layers.Layer:
         return keras.layers.Dense(
-            size, use_bias=False, kernel_initializer="glorot_uniform", name=name
+            size, use_bias=self.biases, kernel_initializer="glorot_uniform", name=name
         )
 
     def _heads(self, x: Any, heads: int) -> Any:

@@ -12,95 +12,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from t2t import knobs, registry
 from t2t.layers import view as views
 from t2t.layers.attention import Attention
 from t2t.layers.composite import Composite
 from t2t.layers.dropout import Dropout
 from t2t.layers.experts import Experts
 from t2t.layers.feed_forward import FeedForward
-from t2t.layers.norm import make_norm
 from t2t.layers.position import LearnedPositions, sinusoids
 from t2t.layers.relative import BIASES, VECTORS, make_bias, make_vectors
 from t2t.layers.seeds import current_seed, random_seed
-from t2t.layers.sight import Sight
+from t2t.layers.shape import BlockShape
 from t2t.layers.view import View
-
-
-@registry.configurable("blocks")
-@dataclasses.dataclass(frozen=True)
-class BlockShape:
-    """The knobs that all blocks of a Transformer share.
-
-    position: see `t2t.layers.relative` for those by distance.
-    max_relative_position: of 'relative_vectors' and 'relative_keys'.
-    window, dilation, block_length, memory_length: see `t2t.layers.sight.Sight`.
-    memory_gradient: whether what lies outside of its block learns from a query; not
-      so in Transformer-XL.
-    qk_norm, logit_softcap: see `Attention`.
-    filter_width: see `FeedForward`.
-    experts: of every `expert_every`-th block, in place of its feed-forward layer; 0
-      for none. `experts_per_token`, `capacity_factor`, `router_jitter`: see
-      `Experts`.
-    load_balance_weight, router_z_weight: of these losses, in the model's.
-    """
-
-    hidden_size: int
-    filter_size: int
-    num_heads: int
-    num_kv_heads: int | None = None
-    activation: str = "relu"
-    norm: str = "layer"
-    norm_position: str = "pre"
-    position: str = "sinusoid"
-    max_relative_position: int = 16
-    window: int | None = None
-    dilation: int = 1
-    block_length: int | None = None
-    memory_length: int | None = None
-    memory_gradient: bool = True
-    qk_norm: bool = False
-    logit_softcap: float | None = None
-    filter_width: int = 1
-    experts: int = 0
-    expert_every: int = 2
-    experts_per_token: int = 1
-    capacity_factor: float = 1.25
-    router_jitter: float = 0.0
-    load_balance_weight: float = 0.01
-    router_z_weight: float = 0.0
-    dropout: float = 0.0
-    attention_dropout: float = 0.0
-    relu_dropout: float = 0.0
-    max_length: int = 256
-    remat: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("norm", "norm_position", "position", "activation"):
-            knobs.check_choice(f"blocks.{name}", getattr(self, name))
-        if self.memory_length is not None and self.block_length is None:
-            raise ValueError("memory_length goes with a block_length")
-        if not self.memory_gradient and self.block_length is None:
-            raise ValueError("memory_gradient=False goes with a block_length")
-
-    def sight(self, *, causal: bool) -> Sight:
-        return Sight(
-            causal=causal,
-            window=self.window,
-            dilation=self.dilation,
-            block_length=self.block_length,
-            memory_length=self.memory_length,
-        )
-
-    @property
-    def auxiliary(self) -> dict[str, float]:
-        """Weights of the inner values that join the loss, see `losses.auxiliary`."""
-        if not self.experts:
-            return {}
-        return {
-            "load_balance": self.load_balance_weight,
-            "router_z": self.router_z_weight,
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +64,8 @@ def make_attention(
         num_heads=heads,
         num_kv_heads=shape.num_kv_heads,
         dropout=shape.attention_dropout,
+        head_size=shape.head_size,
+        biases=bool(shape.biases),
         rotary=causal is not None and shape.position == "rotary",
         relative=relative,
         normed=shape.qk_norm,
@@ -178,7 +102,7 @@ class Block(Composite):
         self.feed_forward = (
             self._experts() if expert else self._feed_forward(causal=causal)
         )
-        self.norms = [make_norm(shape.norm, name=f"{p}_norm") for p in parts]
+        self.norms = [shape.make_norm(f"{p}_norm") for p in parts]
         self.dropouts = [Dropout(shape.dropout, name=f"{p}_dropout") for p in parts]
 
     def _feed_forward(self, *, causal: bool) -> FeedForward:
@@ -188,6 +112,7 @@ class Block(Composite):
             activation=self.shape.activation,
             filter_width=self.shape.filter_width,
             causal=causal,
+            biases=self.shape.biases,
             dropout=self.shape.relu_dropout,
             name="feed_forward",
         )
@@ -292,9 +217,10 @@ class Stack(Composite):
         super().__init__(name=name)
         self.shape, self.sight = shape, shape.sight(causal=causal)
         self.blocks = self.make_blocks(num_layers, causal=causal, cross=cross)
+        self.input_norm = shape.make_norm("input_norm", wanted=shape.input_norm)
         self.input_dropout = Dropout(shape.dropout, name="input_dropout")
-        final = shape.norm if shape.norm_position == "pre" else "none"
-        self.final_norm = make_norm(final, name="final_norm")
+        pre = shape.norm_position == "pre"
+        self.final_norm = shape.make_norm("final_norm", wanted=pre)
         if shape.position == "learned":
             self.learned = LearnedPositions(shape.max_length, shape.hidden_size)
         if shape.position in BIASES:
@@ -312,8 +238,10 @@ class Stack(Composite):
         return self.shape.filter_width - 1
 
     def add_positions(self, x: Any, positions: Any) -> Any:
-        if self.shape.position == "sinusoid":
-            return x + ops.cast(sinusoids(positions, self.shape.hidden_size), x.dtype)
+        if self.shape.position in ("sinusoid", "sinusoid_formula"):
+            last = 0 if self.shape.position == "sinusoid_formula" else 1
+            signal = sinusoids(positions, self.shape.hidden_size, last=last)
+            return x + ops.cast(signal, x.dtype)
         if self.shape.position == "learned":
             return x + self.learned(positions)
         return x
@@ -376,7 +304,8 @@ class Stack(Composite):
         Returns:
           (x [B, T, D], inner values by 'block_i/name', new caches).
         """
-        x = self.input_dropout(self.add_positions(x, positions), training=training)
+        x = self.input_norm(self.add_positions(x, positions))
+        x = self.input_dropout(x, training=training)
         view = self.view(
             segments=segments,
             visible=visible,

@@ -17,6 +17,12 @@ class Embedding(keras.layers.Layer):
     """ids [B, T] -> [B, T, D], and back to logits [B, T, V].
 
     Args:
+      scale: whether vectors are multiplied by √D.
+      start: whether id 0, padding and what comes before the first token, has a vector
+        of its own; else it is zero.
+      bias: whether logits have a bias, which is not trained: published models have it
+        for ids that are never told.
+      tied: whether logits share the table; else they have one of their own.
       levels: as `Feature` has them: codes share a vector for each level of each of
         their numbers, so what is learned of one is known of those like it.
     """
@@ -27,15 +33,28 @@ class Embedding(keras.layers.Layer):
         hidden_size: int,
         *,
         levels: tuple[int, ...] = (),
+        scale: bool = True,
+        start: bool = False,
+        bias: bool = False,
+        tied: bool = True,
         name: str,
     ) -> None:
         super().__init__(name=name)
+        self.scale, self.start, self.with_bias, self.tied = scale, start, bias, tied
         self.vocab_size, self.hidden_size, self.levels = vocab_size, hidden_size, levels
 
     def build(self, ids_shape: Any) -> None:
         random = keras.initializers.RandomNormal(stddev=self.hidden_size**-0.5)
         shape = (self.vocab_size, self.hidden_size)
         self.own = self.add_weight(shape=shape, initializer=random, name="table")
+        if not self.tied:
+            self.softmax = self.add_weight(
+                shape=shape, initializer=random, name="softmax"
+            )
+        if self.with_bias:
+            self.bias = self.add_weight(
+                shape=shape[:1], initializer="zeros", trainable=False, name="bias"
+            )
         if self.levels:
             shape = (sum(self.levels), self.hidden_size)
             self.shared = self.add_weight(
@@ -54,15 +73,20 @@ class Embedding(keras.layers.Layer):
         return ops.concatenate([own[: -len(shares)], codes * each**-0.5], axis=0)
 
     def call(self, ids: Any) -> Any:
-        """Vectors of unit variance; padding (id 0) is a zero vector."""
-        vectors = ops.take(self.table, ids, axis=0) * self.hidden_size**0.5
+        """Vectors of unit variance where they are scaled."""
+        vectors = ops.take(self.table, ids, axis=0)
+        if self.scale:
+            vectors = vectors * self.hidden_size**0.5
+        if self.start:
+            return ops.cast(vectors, self.compute_dtype)
         present = ops.cast(ids != 0, vectors.dtype)
         return ops.cast(vectors * present[..., None], self.compute_dtype)
 
     def logits(self, x: Any) -> Any:
-        """[B, T, D] -> [B, T, V] with the same table."""
-        table = ops.cast(self.table, x.dtype)
-        return ops.cast(ops.matmul(x, ops.transpose(table)), "float32")
+        """[B, T, D] -> [B, T, V], float32."""
+        table = ops.cast(self.table if self.tied else self.softmax, x.dtype)
+        logits = ops.cast(ops.matmul(x, ops.transpose(table)), "float32")
+        return logits + self.bias if self.with_bias else logits
 
 
 def _shares(levels: tuple[int, ...]) -> np.ndarray:

@@ -19,7 +19,6 @@ from t2t.layers.blocks import BlockShape, Stack, make_attention
 from t2t.layers.composite import Composite
 from t2t.layers.dropout import Dropout
 from t2t.layers.neighbours import neighbours
-from t2t.layers.norm import make_norm
 from t2t.layers.view import View
 
 BACK = 10  # tokens before it that the decoder's widest convolution sees
@@ -63,9 +62,9 @@ class _EvolvedBlock(Composite):
     def __init__(self, shape: BlockShape, parts: tuple[str, ...], *, name: str) -> None:
         super().__init__(name=name)
         self.shape = shape
-        self.norms = {p: make_norm(shape.norm, name=f"{p}_norm") for p in parts}
+        self.norms = {p: shape.make_norm(f"{p}_norm") for p in parts}
         self.dropouts = {p: Dropout(shape.dropout, name=f"{p}_dropout") for p in parts}
-        self.branch_norm = make_norm(shape.norm, name="branch_norm")
+        self.branch_norm = shape.make_norm("branch_norm")
         self.branch_dropouts = [
             Dropout(shape.dropout, name=f"{side}_dropout") for side in ("left", "right")
         ]
@@ -158,7 +157,7 @@ class EvolvedDecoderBlock(_EvolvedBlock):
         self.cross_attention = make_attention(shape, "cross_attention")
         self.wide = dense(shape.filter_size, activation="silu", name="wide")
         self.wide_dropout = Dropout(shape.dropout, name="wide_dropout")
-        self.wide_norm = make_norm(shape.norm, name="wide_norm")
+        self.wide_norm = shape.make_norm("wide_norm")
         self.narrow = dense(size, name="narrow")
 
     def empty_cache(self, rows: int, slots: int, dtype: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ neighbours (Tensor2Tensor's `conv_relu_conv`).
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -15,20 +16,27 @@ from t2t.layers.dropout import Dropout
 from t2t.layers.neighbours import neighbours
 from t2t.layers.view import View
 
-ACTIVATIONS = {"relu": ops.relu, "gelu": ops.gelu, "silu": ops.silu}
+ACTIVATIONS = {
+    "relu": ops.relu,
+    "gelu": ops.gelu,
+    "gelu_exact": functools.partial(ops.gelu, approximate=False),
+    "silu": ops.silu,
+}
 GATED = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
 
 
 class FeedForward(Composite):
-    """D -> F -> D. Gated kinds have a second input projection and no biases.
+    """D -> F -> D. Gated kinds have a second input projection.
 
     Args:
       hidden_size: D.
       filter_size: F.
-      activation: 'relu', 'gelu', 'silu', or gated 'swiglu', 'geglu', 'reglu'.
+      activation: 'relu', 'gelu' (by tanh), 'gelu_exact', 'silu', or gated 'swiglu',
+        'geglu', 'reglu'.
       filter_width: tokens that the input projections see, a convolution where more
         than one: up to the token itself where causal, else around it.
       causal: see `filter_width`.
+      biases: None for those of ungated kinds alone.
       dropout: rate on the F activations.
     """
 
@@ -40,6 +48,7 @@ class FeedForward(Composite):
         activation: str = "relu",
         filter_width: int = 1,
         causal: bool = False,
+        biases: bool | None = None,
         dropout: float = 0.0,
         name: str | None = None,
     ) -> None:
@@ -50,12 +59,14 @@ class FeedForward(Composite):
         last = 0 if causal else filter_width // 2
         self.hidden_size = hidden_size
         self.offsets = tuple(range(last - filter_width + 1, last + 1))
-        bias = not self.gated
+        bias = not self.gated if biases is None else biases
         self.input_projection = keras.layers.Dense(
             filter_size, use_bias=bias, name="input"
         )
         if self.gated:
-            self.gate = keras.layers.Dense(filter_size, use_bias=False, name="gate")
+            self.gate = keras.layers.Dense(
+                filter_size, use_bias=bool(biases), name="gate"
+            )
         self.output_projection = keras.layers.Dense(
             hidden_size, use_bias=bias, name="output"
         )

@@ -12,11 +12,11 @@ from t2t import knobs
 EPSILON = 1e-6
 
 
-def make_norm(kind: str, *, name: str) -> keras.layers.Layer:
+def make_norm(kind: str, *, epsilon: float = EPSILON, name: str) -> keras.layers.Layer:
     """The norm called `kind`: 'layer', 'rms' or 'none'."""
     knobs.check_choice("blocks.norm", kind)
     if kind == "layer":
-        return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)
+        return keras.layers.LayerNormalization(epsilon=epsilon, name=name)
     if kind == "rms":
-        return keras.layers.RMSNormalization(epsilon=EPSILON, name=name)
+        return keras.layers.RMSNormalization(epsilon=epsilon, name=name)
     return keras.layers.Identity(name=name)

@@ -13,14 +13,17 @@ import keras
 from keras import ops
 
 
-def sinusoids(positions: Any, size: int) -> Any:
+def sinusoids(positions: Any, size: int, *, last: int = 1) -> Any:
     """Sines beside cosines at geometric wavelengths, [B, T] -> [B, T, size].
 
     Vaswani et al. (arXiv:1706.03762) section 3.5, laid out as Tensor2Tensor does:
     the first half sines, the second cosines, wavelengths 2π to 20 000π.
+
+    Args:
+      last: 1 for these; 0 for those of the paper's formula, whose longest is shorter.
     """
     half = size // 2
-    step = math.log(10_000.0) / max(half - 1, 1)
+    step = math.log(10_000.0) / max(half - last, 1)
     rates = ops.exp(ops.arange(half, dtype="float32") * -step)  # [size/2]
     angles = ops.cast(positions, "float32")[..., None] * rates  # [B, T, size/2]
     signal = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)

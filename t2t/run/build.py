@@ -14,6 +14,7 @@ from t2t import config as config_lib
 from t2t import registry
 from t2t.config import Config
 from t2t.features import Feature, check_match
+from t2t.layers import adapters  # noqa: F401  registers `adapters`
 from t2t.sources import Batch
 
 
@@ -57,6 +58,7 @@ def make_model(
     with dtype_policy(dtype):
         model = config_lib.build(f"model.{name}")(features)
         model(blank_batch(features))
+        config_lib.build("adapters")().add(model)
     return model
 
 

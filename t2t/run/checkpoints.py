@@ -10,6 +10,8 @@ leaves out layers held in lists.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -84,6 +86,9 @@ def best(folder: Path) -> tuple[int, str, float] | None:
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """All arrays by name, and the meta data.
 
+    A checkpoint of adapters names the one that they stand on: what that one holds of
+    the model is among the arrays.
+
     Raises:
       CheckpointError: when the file is damaged or of a later version.
     """
@@ -98,7 +103,27 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"{path} has version {meta['version']} and {len(arrays)} arrays, expected "
             f"version {VERSION} and {meta['count']}"
         )
+    if base := meta.get("base"):
+        arrays = {**_base(path, base), **arrays}
     return arrays, meta
+
+
+def _base(path: Path, base: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The model's arrays that adapters stand on."""
+    place = Path(base["path"])
+    if not place.is_file():
+        raise CheckpointError(
+            f"{path} holds adapters of {place}, which is not there any more"
+        )
+    if digest(place) != base["sha256"]:
+        raise CheckpointError(f"{path} holds adapters of {place}, which has changed")
+    return {f"model/{name}": array for name, array in model_arrays(place).items()}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def assign(
@@ -132,10 +157,25 @@ class Checkpoints:
       folder: made with the first checkpoint.
       keep: how many to keep, besides the best one.
       write: whether this process writes; of several workers one does.
+      base: the checkpoint that adapters stand on: what it holds of the model stays
+        there, and only what learns is written.
+      scale: of the adapters' products.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 5, write: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: int = 5,
+        write: bool = True,
+        base: Path | None = None,
+        scale: float = 1.0,
+    ) -> None:
         self.folder, self.keep, self.write = folder, max(keep, 1), write
+        self._base: dict[str, Any] | None = None
+        if base is not None:
+            path = base.resolve()
+            self._base = {"path": str(path), "sha256": digest(path), "scale": scale}
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
         self._writer: threading.Thread | None = None
@@ -144,7 +184,7 @@ class Checkpoints:
     def save(
         self,
         step: int,
-        variables: Mapping[str, keras.Variable],
+        variables: Mapping[str, keras.Variable | np.ndarray],
         state: dict[str, Any],
         *,
         block: bool = False,
@@ -158,8 +198,10 @@ class Checkpoints:
         self.wait()
         if not self.write:
             return
-        arrays = {name: np.array(v) for name, v in variables.items()}
+        arrays = {n: np.array(v) for n, v in variables.items() if self._writes(n, v)}
         meta = {"version": VERSION, "step": step, "count": len(arrays), "state": state}
+        if self._base is not None:
+            meta["base"] = self._base
         encoded = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         self._writer = threading.Thread(
             target=self._write, args=(step, {**arrays, "meta": encoded})
@@ -167,6 +209,11 @@ class Checkpoints:
         self._writer.start()
         if block:
             self.wait()
+
+    def _writes(self, name: str, variable: keras.Variable | np.ndarray) -> bool:
+        """Whether it is written: all but what stays in the base."""
+        learns = getattr(variable, "trainable", True)
+        return self._base is None or learns or not name.startswith("model/")
 
     def wait(self) -> None:
         """Returns when nothing is being written; raises what went wrong."""
@@ -190,6 +237,14 @@ class Checkpoints:
             return None
         path = path_of(self.folder, steps[-1])
         arrays, meta = read(path)
+        own = [
+            all(n.startswith("model/") for n in some) for some in (arrays, variables)
+        ]
+        if own == [True, False]:
+            raise CheckpointError(
+                f"{path} holds weights alone, which no training goes on from: give "
+                f"another --output_dir and --warm_start_from={self.folder.parent}"
+            )
         extra = sorted(set(arrays) - set(variables))
         if extra:
             raise CheckpointError(
@@ -229,28 +284,63 @@ class Checkpoints:
                 path_of(self.folder, step).unlink(missing_ok=True)
 
 
-def warm_start(
-    variables: Mapping[str, keras.Variable], place: str | Path
-) -> tuple[list[str], list[str]]:
-    """Loads the model's variables that a checkpoint has in the same shape.
+@dataclasses.dataclass(frozen=True)
+class WarmStart:
+    """What became of a model's variables, by name without 'model/'.
 
-    Returns:
-      (names loaded, names left as they were), of the model's variables.
+    loaded: those that the checkpoint has. left: {those that stay: why}.
+    unused: what the checkpoint has of a model and this one has not.
+    """
+
+    loaded: list[str]
+    left: dict[str, str]
+    unused: list[str]
+
+    def lines(self, place: str | Path, *, most: int = 10) -> list[str]:
+        """For people: what was loaded, what was not, and why."""
+        found = [
+            f"warm start from {place}: {len(self.loaded)} arrays loaded, "
+            f"{len(self.left)} not, {len(self.unused)} of its own unused"
+        ]
+        told = [f"{name}: {why}" for name, why in self.left.items()]
+        told += [f"{name}: this model has none" for name in self.unused]
+        found += [f"  {line}" for line in told[:most]]
+        return found + ([f"  and {len(told) - most} more"] if len(told) > most else [])
+
+
+def warm_start(variables: Mapping[str, keras.Variable], place: str | Path) -> WarmStart:
+    """Loads the model's variables that a checkpoint has in the same shape.
 
     Raises:
       CheckpointError: when nothing at all fits.
     """
-    arrays, _ = read(resolve(place))
-    loaded, left = [], []
-    for name, variable in variables.items():
-        if not name.startswith("model/"):
-            continue
-        found = arrays.get(name)
-        if found is not None and tuple(found.shape) == tuple(variable.shape):
+    arrays = model_arrays(place)
+    own = {n[6:]: v for n, v in variables.items() if n.startswith("model/")}
+    loaded, left = [], {}
+    for name, variable in own.items():
+        found, shape = arrays.get(name), tuple(variable.shape)
+        if found is None:
+            left[name] = f"it has none{registry.close_to(name, arrays)}"
+        elif tuple(found.shape) != shape:
+            left[name] = f"{tuple(found.shape)} there, {shape} here"
+        else:
             variable.assign(found)
             loaded.append(name)
-        else:
-            left.append(name)
     if not loaded:
         raise CheckpointError(f"nothing in {place} fits this model")
-    return loaded, left
+    return WarmStart(loaded, left, sorted(set(arrays) - set(own)))
+
+
+def model_arrays(place: str | Path) -> dict[str, np.ndarray]:
+    """The model's arrays of a run or checkpoint, by path; adapters in the kernels."""
+    from t2t.layers.adapters import MARK  # here, since Keras takes seconds
+
+    arrays, meta = read(resolve(place))
+    found = {n[6:]: a for n, a in arrays.items() if n.startswith("model/")}
+    if base := meta.get("base"):
+        for name in [n for n in found if n.endswith(f"{MARK}a")]:
+            stem = name.removesuffix(f"{MARK}a")
+            first, second = (found.pop(f"{stem}{MARK}{part}") for part in "ab")
+            kernel = found[f"{stem}/kernel"]
+            found[f"{stem}/kernel"] = kernel + base["scale"] * first @ second
+    return found

@@ -7,11 +7,13 @@ through bytes, SentencePiece (with byte fallback) and subwords.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from t2t import registry
 from t2t.features import Vocabulary
 from t2t.text.bytes import Bytes
 from t2t.text.pixels import Pixels
+from t2t.text.published import Published
 from t2t.text.sentence_piece import SentencePiece
 from t2t.text.subwords import Subwords
 from t2t.text.symbols import ClassLabels, Symbols
@@ -20,6 +22,7 @@ __all__ = [
     "Bytes",
     "ClassLabels",
     "Pixels",
+    "Published",
     "SentencePiece",
     "Subwords",
     "Symbols",
@@ -38,12 +41,18 @@ def vocabulary(kind: str, name: str, *, size: int = 8192) -> Vocabulary:
     """A vocabulary by the name of its kind, its file named after its size.
 
     Args:
-      kind: 'unigram', 'bpe' (both SentencePiece), 'subwords' or 'bytes'.
+      kind: 'unigram', 'bpe' (both SentencePiece), 'subwords' or 'bytes'; or the file
+        of a published one, as `t2t-zoo import` writes it.
       name: of whose texts it is built, such as 'translate_ende_interface'.
 
     Raises:
       ValueError: when there is no such kind.
     """
+    if kind.endswith(Published.suffix):
+        published, path = Published(f"{name}.text"), Path(kind)
+        if path.is_file():
+            published.read(path)
+        return published
     if kind not in KINDS:
         raise ValueError(
             f"vocabulary={kind!r} is not one of {', '.join(KINDS)}."

@@ -166,7 +166,7 @@ def split_tokens(text: str) -> list[str]:
     """'Hi, you two' -> ['Hi', ', ', 'you', 'two']; `join_tokens` undoes it."""
     if not text:
         return []
-    kinds = [_alphanumeric(c) for c in text]
+    kinds = [alphanumeric(c) for c in text]
     turns = [i for i in range(1, len(text)) if kinds[i] != kinds[i - 1]]
     cuts = [0, *turns, len(text)]
     return [
@@ -180,7 +180,7 @@ def join_tokens(tokens: list[str]) -> str:
     """Puts back the space that stands between two alphanumeric tokens."""
     parts = tokens[:1]
     for before, token in pairwise(tokens):
-        if _alphanumeric(before[0]) and _alphanumeric(token[0]):
+        if alphanumeric(before[0]) and alphanumeric(token[0]):
             parts.append(" ")
         parts.append(token)
     return "".join(parts)
@@ -209,7 +209,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=1 << 16)
-def _alphanumeric(character: str) -> bool:
+def alphanumeric(character: str) -> bool:
     return unicodedata.category(character)[0] in "LN"
 
 

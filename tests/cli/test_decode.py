@@ -38,6 +38,15 @@ def test_line_n_of_the_output_answers_line_n(files_run: Path, tmp_path: Path) ->
         assert " ".join(alone.splitlines()) == outputs[i]
 
 
+def test_pairs_for_a_student(copy_run: Path) -> None:
+    """Sequence-level distillation (arXiv:1606.07947) learns what a teacher wrote."""
+    lines = b"3 1  4\n\n1 5\n"
+    plain = call(f"t2t-decoder --output_dir={copy_run}", stdin=lines).out.split("\n")
+    pairs = call(f"t2t-decoder --output_dir={copy_run} --write_inputs", stdin=lines)
+    wanted = [f"{i}\t{o}" for i, o in zip(["3 1 4", "", "1 5"], plain, strict=False)]
+    assert pairs.out.split("\n")[:-1] == wanted
+
+
 def test_n_best_with_scores(copy_run: Path) -> None:
     answer = call(
         f"t2t-decoder --output_dir={copy_run} --decode_hparams="

@@ -26,6 +26,7 @@ FILES = (
 )
 SOME = FILES + "--inputs={good} --targets={good} "
 DECODE = "t2t-decoder --output_dir={run} --decode_from_file={good} "
+EXPORT = "t2t-exporter --output_dir={run} --export_dir={new} "
 DATAGEN = "t2t-datagen --data_dir={new} --problem="
 
 FLAGS = [
@@ -118,7 +119,10 @@ NAMES = [
     ("t2t-eval --output_dir={run} --problem=omni_matrix --questions=0", "questions=0"),
     ("t2t-eval --output_dir={run} --problem=catch", "catch", "observation"),
     ("t2t-eval --output_dir={run} --problem=omni_matrix", "no conversations", "omni"),
-    ("t2t-exporter --output_dir={run} --export_dir={new}", "no tokenizer", "codec"),
+    (EXPORT + "--format=onx", "onx", "'onnx'"),
+    (EXPORT + "--weights=int4", "int4", "int8"),
+    (EXPORT + "--decode_hparams=sampling=True", "sampling", "t2t-decoder"),
+    ("t2t-exporter --output_dir={run} --export_dir={run}", "is there", "to be made"),
     (DATAGEN + "omni_tasks", "speech_codec.npz", "--problem=speech_clips"),
     ("t2t-eval --output_dir={run} --decode_hparams=alpa=1", "alpa", "alpha"),
     ("t2t-zoo show transfomer", "transfomer", "transformer"),

@@ -148,8 +148,11 @@ def test_warm_start_takes_what_fits(tmp_path: Path) -> None:
     variables = _variables(a=(2, 3), b=(7,), c=())
     for variable in variables.values():
         variable.assign(np.zeros(variable.shape))
-    loaded, left = checkpoints.warm_start(variables, tmp_path)
-    assert loaded == ["model/a"] and left == ["model/b", "model/c"]
+    found = checkpoints.warm_start(variables, tmp_path)
+    assert found.loaded == ["a"] and found.unused == []
+    assert found.left["b"] == "() there, (7,) here"
+    assert found.left["c"].startswith("it has none")
+    assert "1 arrays loaded, 2 not" in found.lines(tmp_path)[0]
     assert np.all(np.asarray(variables["model/a"]) == 1.5)
     with pytest.raises(CheckpointError, match="nothing in .* fits"):
         checkpoints.warm_start(_variables(z=(9,)), tmp_path)

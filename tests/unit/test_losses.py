@@ -86,3 +86,20 @@ def test_low_precision_logits_are_summed_in_float32() -> None:
     logits = kit.keras.ops.cast(_case(5, 2)[0], "bfloat16")
     total, _ = losses.cross_entropy(logits, _case(5, 2)[1], np.ones((3, 4)))
     assert kit.keras.backend.standardize_dtype(total.dtype) == "float32"
+
+
+def test_a_teacher_is_followed_as_in_hinton() -> None:
+    """T² · KL(teacher || student), both softmaxes at temperature T."""
+    rng = np.random.default_rng(0)
+    logits, teacher = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 3, 5))
+    weights = np.array([[1, 1, 0], [1, 0, 0]], np.float32)
+
+    def softmax(x: np.ndarray) -> np.ndarray:
+        shares = np.exp(x / 2.5)
+        return shares / shares.sum(axis=-1, keepdims=True)
+
+    p, q = softmax(teacher), softmax(logits)
+    expected = ((p * np.log(p / q)).sum(-1) * weights).sum() * 2.5**2
+    total, weight = losses.soft_cross_entropy(logits, teacher, weights, temperature=2.5)
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    assert float(weight) == 3
