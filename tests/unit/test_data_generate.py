@@ -24,10 +24,11 @@ from t2t.data.workers import Encoders, WorkerFailed
 TESTS = Path(__file__).parents[1]
 RUN = """
 import sys
-from data_toys import Learned
+import data_toys
 from t2t.data.generate import generate
 if __name__ == "__main__":
-    generate(Learned(int(sys.argv[2])), sys.argv[1], sys.argv[1] + "/tmp", processes=2)
+    problem = getattr(data_toys, sys.argv[3])(int(sys.argv[2]))
+    generate(problem, sys.argv[1], sys.argv[1] + "/tmp", processes=2)
 """
 
 
@@ -39,10 +40,12 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def start(folder: Path, count: int = 4000) -> subprocess.Popen:
+def start(
+    folder: Path, count: int = 4000, problem: str = "Learned"
+) -> subprocess.Popen:
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(folder), str(count)],
+        [sys.executable, "-c", RUN, str(folder), str(count), problem],
         env={**os.environ, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -153,7 +156,8 @@ def test_killed_at_any_time_then_run_again(tmp_path):
 
 
 def test_ctrl_c_leaves_no_workers(tmp_path):
-    run = start(tmp_path / "data", count=20_000)  # more than it gets to write
+    # More than it gets to write, and no vocabulary to learn before.
+    run = start(tmp_path / "data", count=500_000, problem="Pairs")
     while not list(tmp_path.glob("data/*.unfinished")):
         time.sleep(0.01)
     os.killpg(run.pid, signal.SIGINT)

@@ -27,9 +27,9 @@ def _walk(problem: Atari, steps: int, *, split: str = "train", seed: int = 0) ->
     rng, size = np.random.default_rng(3), problem.features["action"].size
     seen, others = [games.reset()["observation"]], []
     for _ in range(steps):
-        observation, *other = games.step(rng.integers(size, size=COUNT))
-        seen.append(observation["observation"])
-        others.append(other)
+        turn = games.step(rng.integers(size, size=COUNT))
+        seen.append(turn.observation["observation"])
+        others.append((turn.reward, turn.terminated, turn.truncated))
     games.close()
     return np.stack(seen), *map(np.array, zip(*others, strict=True))
 
