@@ -53,7 +53,12 @@ def test_a_saved_model_takes_and_gives_strings(copy_run: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "form, weights",
-    [("onnx", "float32"), ("litert", "float32"), ("litert", "int8")],
+    [
+        # tf2onnx takes half a minute for the smallest search.
+        pytest.param("onnx", "float32", marks=pytest.mark.slow),
+        ("litert", "float32"),
+        ("litert", "int8"),
+    ],
 )
 def test_a_client_answers_lines(
     form: str, weights: str, files_run: Path, tmp_path: Path

@@ -110,10 +110,11 @@ def test_a_warm_start_says_what_it_took(copy_run: Path, tmp_path: Path) -> None:
         f"--warm_start_from={copy_run} --output_dir={tmp_path / 'run'}"
     )
     assert answer.status == 0, answer.err
-    (line,) = [x for x in answer.err.splitlines() if x.startswith("warm start from")]
-    loaded, left = (int(word) for word in line.split() if word.isdigit())
-    assert loaded > left > 0
-    assert "feed_forward" in line
+    lines = answer.err.splitlines()
+    (at,) = [i for i, x in enumerate(lines) if x.startswith("warm start from")]
+    loaded, left, unused = (int(word) for word in lines[at].split() if word.isdigit())
+    assert loaded > left > 0 < unused
+    assert "feed_forward" in lines[at + 1] and "there" in lines[at + 1]
 
 
 def test_continuous_eval_ends_with_the_runs_last_step(copy_run: Path) -> None:
