@@ -98,7 +98,8 @@ class Chat:
         while it listens."""
         answer = Message("assistant", (), wants=("text",))
         slots = self.layout.prompt([Message("user", tuple(parts))], answer)
-        Group(self.engine, [slots], [answer], ChatOptions(), numbers=[0])
+        if True in slots.heard:  # else there is nothing to listen to
+            Group(self.engine, [slots], [answer], ChatOptions(), numbers=[0])
         return self.layout.text(slots.main)
 
     @property

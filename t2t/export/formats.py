@@ -20,6 +20,7 @@ from t2t.export.programs import Light, Program, quantise, quantised, standing_in
 from t2t.export.strings import strings
 from t2t.layers import adapters
 from t2t.published.exporting import write_published
+from t2t.published.reading import safetensors
 from t2t.run import checkpoints
 
 Answer = tuple[str, float]
@@ -426,18 +427,3 @@ def _onnx() -> tuple[Any, Any]:
             "ONNX needs tf2onnx and onnxruntime: pip install -e '.[runners]'"
         ) from error
     return from_function, onnxruntime
-
-
-def safetensors() -> Any:
-    """The library's functions for numpy.
-
-    Raises:
-      ImportError: without it, with how to install it.
-    """
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            "safetensors is missing: pip install -e '.[weights]'"
-        ) from error
-    return safetensors.numpy

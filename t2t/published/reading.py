@@ -62,7 +62,7 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
             )
             raise WeightsError(f"there is no {path}{hint}")
         try:
-            found.update(_safetensors().load_file(str(path)))
+            found.update(safetensors().load_file(str(path)))
         except _errors() as error:
             raise WeightsError(f"{path} is damaged: {error}") from error
     return {
@@ -133,7 +133,12 @@ def _joined(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
-def _safetensors() -> Any:
+def safetensors() -> Any:
+    """The library's functions for numpy.
+
+    Raises:
+      ImportError: without it, with how to install it.
+    """
     try:
         import safetensors.numpy
     except ImportError as error:
