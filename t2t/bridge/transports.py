@@ -239,19 +239,21 @@ class Shared(Endpoint):
     def read(self) -> bytes:
         if self._napping:
             self._from.reader_sleeps(False)
+            self._to.writer_sleeps(False)
             self._napping = False
-        if data := self._from.read():
-            if self._from.has_sleeping_writer():
-                self._ring()
-            return data
-        # Rung for something that was seen already, or for room in the other ring.
-        self._bells.read()
-        return self._from.read()
+        if not (data := self._from.read()):
+            # Rung for something that was seen already, or for room in the other ring.
+            self._bells.read()
+            data = self._from.read()
+        if data and self._from.has_sleeping_writer():
+            self._ring()
+        return data
 
     def nap(self) -> bool:
         self._napping = True
         self._from.reader_sleeps(True)
-        return self._from.empty()
+        self._to.writer_sleeps(bool(self._unsent))
+        return self._from.empty() and (not self._unsent or self._to.full())
 
     def quiet(self) -> bool:
         return self._from.empty()
@@ -263,7 +265,6 @@ class Shared(Endpoint):
         sent = self._to.write(data)
         if sent and self._to.has_sleeping_reader():
             self._ring()
-        self._to.writer_sleeps(sent < len(data))
         return sent
 
     def _ring(self) -> None:

@@ -104,6 +104,48 @@ def test_a_ring_between_threads_sleeps_and_wakes(tmp_path: Path):
     assert got == data and not list(tmp_path.iterdir())
 
 
+def test_a_writer_asleep_is_woken_by_whichever_read_makes_room(tmp_path: Path):
+    """What fills the ring may come between the host's two looks at it."""
+    end = transports.endpoint("shm", tmp_path / "c")
+    assert isinstance(end, transports.Shared)
+    pair, bell = Pair.attach(tmp_path / "c.ring"), (tmp_path / "c.in").open("rb", 0)
+    theirs, bells = pair.rings[0], end._bells
+
+    class Late:
+        """The compiler fills the ring while the host empties the bell's pipe."""
+
+        def read(self) -> bytes | None:
+            assert theirs.write(memoryview(bytes(1 << 20))) == 1 << 20
+            theirs.writer_sleeps(True)
+            return bells.read()
+
+        outlet = bells.outlet
+
+    end._bells = Late()  # type: ignore[assignment]
+    assert len(end.read()) == 1 << 20
+    assert bell.read(8) == b"!"
+    end._bells = bells
+    bell.close()
+    pair.close()
+    end.close()
+
+
+def test_a_host_with_answers_to_send_is_woken_when_there_is_room(tmp_path: Path):
+    end = transports.endpoint("shm", tmp_path / "c")
+    pair = Pair.attach(tmp_path / "c.ring")
+    end.write(bytes(5 << 19))
+    assert end.unsent == 3 << 19 and end.nap()
+    assert pair.rings[1].has_sleeping_writer()
+    assert len(pair.rings[1].read()) == 1 << 20  # after it, a nap would never end
+    assert not end.nap()
+    end.read()
+    assert not end.flush() and not pair.rings[1].has_sleeping_writer()
+    assert len(pair.rings[1].read()) == 1 << 20 and not end.nap()
+    assert end.flush() and end.nap() and not pair.rings[1].has_sleeping_writer()
+    pair.close()
+    end.close()
+
+
 def test_a_foreign_ring_is_refused(tmp_path: Path):
     path = tmp_path / "c.ring"
     path.write_bytes(b"not a ring")

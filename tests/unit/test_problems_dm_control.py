@@ -115,7 +115,7 @@ def test_it_ends_with_its_parent() -> None:
 
     pytest.importorskip("gymnasium")
     try:
-        environment = Elsewhere(_gymnasium, "Hopper-v5")
+        environment = Elsewhere(_gymnasium, "Hopper-v5", 0.0, True)
     except DataUnavailable as error:
         pytest.skip(str(error))
     assert environment.reset(seed=1)[0].shape == (11,)
