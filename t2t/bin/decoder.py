@@ -167,7 +167,7 @@ def _split_inputs(decoder: Any, flags: dict[str, Any]) -> Iterator[str]:
     from t2t.run.problems import decoded_examples
 
     folder, _ = open_run(flags["output_dir"])
-    data_dir = flags["data_dir"] or folder.describe().get("data_dir")
+    data_dir = flags["data_dir"] or folder.data_dir
     examples = decoded_examples(decoder.problem, flags["split"], data_dir=data_dir)
     return (example[decoder.model.PROMPT] for example in examples)
 

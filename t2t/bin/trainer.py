@@ -59,7 +59,7 @@ command.string("output_dir", None, "the run folder; a run that is there goes on"
 command.string(
     "data_dir",
     None,
-    "where t2t-datagen wrote; OUTPUT_DIR/data, made when needed, by default",
+    "where t2t-datagen wrote; by default the run's own, or OUTPUT_DIR/data made now",
 )
 command.string("tmp_dir", None, "where downloads are kept")
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
@@ -189,18 +189,18 @@ def _train(flags: dict[str, Any]) -> int | None:
 
 
 def _dry_run(flags: dict[str, Any], config: Any) -> int:
+    from t2t.run.folder import RunFolder
     from t2t.run.problems import make_problem
 
     data_dir = flags["data_dir"]
+    if data_dir is None and flags["output_dir"]:
+        data_dir = RunFolder(Path(flags["output_dir"])).data_dir
     if make_problem(config).stored and data_dir is None:
-        data = Path(flags["output_dir"] or "") / "data"
-        if not flags["output_dir"] or not data.is_dir():
-            name = config.knob("problem")
-            raise UsageError(
-                f"a dry run makes no data: t2t-datagen --problem={name} "
-                "--data_dir=DATA first, then --data_dir=DATA"
-            )
-        data_dir = str(data)
+        name = config.knob("problem")
+        raise UsageError(
+            f"a dry run makes no data: t2t-datagen --problem={name} "
+            "--data_dir=DATA first, then --data_dir=DATA"
+        )
     load_tensorflow()
     from t2t import experiment
 

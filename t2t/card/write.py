@@ -28,7 +28,7 @@ def write_card(
       As `gather`.
     """
     opened, _ = open_run(run)
-    data = Path(data_dir or opened.describe().get("data_dir") or ".")
+    data = Path(data_dir or opened.data_dir or ".")
     chat = Chat.from_run(run)
     card = gather(chat, run, before=before, data_dir=data, questions=questions, say=say)
     shown = samples(chat, data)

@@ -48,7 +48,7 @@ def evaluate(
     if decoder.problem.interactive:
         episodes = config_lib.build("evaluation")().episodes
         return Judge(decoder.problem, decoder.model, episodes=episodes)(split)
-    data_dir = data_dir or folder.describe().get("data_dir")
+    data_dir = data_dir or folder.data_dir
     steps = config.knob("eval_steps") if eval_steps is None else eval_steps
     asked = _another(problem, folder, decoder) if problem else decoder.problem
     losses = Losses(asked, decoder.model, jit=decoder.model.JIT)
@@ -104,7 +104,7 @@ def examine(
     folder, _ = open_run(output_dir)
     problem = make_examination(examination, questions)
     chat = Chat.from_run(output_dir, checkpoint_path=checkpoint_path)
-    data = Path(data_dir or folder.describe().get("data_dir") or ".")
+    data = Path(data_dir or folder.data_dir or ".")
     scores = []
     for score in problem.examine(chat, data_dir=data, tmp_dir=data / "tmp"):
         scores.append(score)

@@ -109,7 +109,7 @@ def export_run(
     path = checkpoints.resolve(checkpoint_path or opened.path)
     decoder = Decoder.from_run(run, checkpoint_path=path)
     asked = program(decoder, options or DecodeOptions(), max_length=max_length)
-    data_dir = data_dir or opened.describe().get("data_dir")
+    data_dir = data_dir or opened.data_dir
     examples = real_examples(asked, data_dir)
     if form in ("litert", "onnx"):
         decoder.least_slots = asked.size  # they have one shape, so the run takes it too

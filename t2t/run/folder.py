@@ -86,6 +86,14 @@ class RunFolder:
     def pictures(self) -> Path:
         return self.path / "pictures"
 
+    @property
+    def data_dir(self) -> str | None:
+        """The shards that it learns from; its own `data` once it has been moved."""
+        if not self.description.is_file():
+            return None
+        known, own = self.describe().get("data_dir"), self.path / "data"
+        return str(own) if own.is_dir() and not Path(known or own).is_dir() else known
+
     def describe(self) -> dict[str, Any]:
         """What `run.json` says."""
         return json.loads(self.description.read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ from t2t.config import Config
 from t2t.data.generate import generate
 from t2t.data.shards import Shards
 from t2t.data.streams import GeneratedExamples
+from t2t.run.folder import RunFolder
 
 GENERATED = 1000  # examples that stand for a split of a generated problem
 
@@ -121,7 +122,9 @@ def ready_data(
     tmp_dir: str | Path | None = None,
     write: bool = False,
 ) -> str | None:
-    """The folder of a run's data: the one given, else OUTPUT_DIR/data, made now.
+    """The folder of a run's data.
+
+    The one given, else the one that the run knows, else OUTPUT_DIR/data, made now.
 
     Args:
       write: write missing data into a folder that was given, too.
@@ -131,8 +134,9 @@ def ready_data(
     """
     if not make_problem(config).stored:
         return None
-    if data_dir is None or write:
-        data_dir = data_dir or Path(output_dir) / "data"
+    own = Path(output_dir).resolve() / "data"
+    data_dir = data_dir or RunFolder(Path(output_dir)).data_dir or own
+    if write or Path(data_dir).resolve() == own:
         generate_data(config, data_dir=data_dir, tmp_dir=tmp_dir)
     return str(data_dir)
 

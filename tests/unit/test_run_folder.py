@@ -10,8 +10,9 @@ import pytest
 from t2t import config as config_lib
 from t2t import registry
 from t2t.config import Config
-from t2t.run.folder import RunError, create, open_run
+from t2t.run.folder import RunError, RunFolder, create, open_run
 from t2t.run.log import MetricsLog, read_records
+from t2t.run.problems import ready_data
 
 
 def _config(hparams: str = "") -> Config:
@@ -43,6 +44,20 @@ def test_going_on_may_change_what_does_not_matter(tmp_path: Path) -> None:
     )
     with pytest.raises(RunError, match="algorithmic_copy.max_length = None, not 3"):
         create(tmp_path, bound, data_dir=None)
+
+
+def test_it_goes_on_with_the_data_that_it_knows(tmp_path: Path) -> None:
+    data = tmp_path / "shards"
+    data.mkdir()
+    run = create(tmp_path / "run", _config(), data_dir=str(data))
+    stored = config_lib.load(hparams_set="transformer_test", problem="text2text_files")
+    assert ready_data(stored, output_dir=run.path) == run.data_dir == str(data)
+    assert ready_data(stored, output_dir=run.path, data_dir="other") == "other"
+    (run.path / "data").mkdir()
+    assert run.data_dir == str(data)
+    data.rmdir()  # the folder was moved, with its own data in it
+    assert run.data_dir == str(run.path / "data")
+    assert RunFolder(tmp_path).data_dir is None
 
 
 def test_no_run(tmp_path: Path) -> None:
