@@ -242,12 +242,18 @@ def image_and_text_to_image(world: World) -> Turn:
 # -- films ---------------------------------------------------------------------------
 
 
-def draw_film(world: World) -> tuple[Film, str]:
-    (one, first), (two, second) = world.thing(), world.thing()
+def draw_moves(world: World) -> tuple[list[tuple[str, np.ndarray]], list[str]]:
+    """Two things, and where each moves."""
+    things = [world.thing() for _ in range(2)]
     axis = MOVES[int(world.rng.integers(2))]
-    moves = [choose(world.rng, axis) for _ in range(2)]
-    says = f"{one} {moves[0]} and {two} {moves[1]}"
-    return Film(pictures.film([first, second], moves)), says
+    return things, [choose(world.rng, axis) for _ in range(2)]
+
+
+def draw_film(world: World) -> tuple[Film, str]:
+    things, moves = draw_moves(world)
+    names, cells = zip(*things, strict=True)
+    says = " and ".join(f"{n} {move}" for n, move in zip(names, moves, strict=True))
+    return Film(pictures.film(cells, moves)), says
 
 
 def video_to_text(world: World) -> Turn:
