@@ -30,7 +30,7 @@ class ImageTokenizer(keras.Model):
 
     Args:
       features: of the problem; `image` is uint8 [H, W, C]; `kinds`, where it is
-        offered, uint8 [H, W, 1]: the kind of thing that a pixel belongs to.
+        offered, [H, W]: the kind of thing that a pixel belongs to.
       channels: of each halving of the picture; P = 2 to the power of their number.
       blocks_per_stage: residual blocks at each size.
       levels: of the numbers of a code; their product is the number of codes.
@@ -109,7 +109,7 @@ class ImageTokenizer(keras.Model):
         each = ops.mean(surprise, axis=(1, 2, 3))
         if self.kinds is not None:
             middle = self.patch // 2
-            told = batch["kinds"][:, middle :: self.patch, middle :: self.patch, 0]
+            told = batch["kinds"][:, middle :: self.patch, middle :: self.patch]
             logits, told = inner["kind_logits"], ops.cast(told, "int32")
             missed = keras.losses.sparse_categorical_crossentropy(
                 told, logits, from_logits=True
