@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import kit
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from t2t.features import Feature, image
 from t2t.layers import spectrum
 from t2t.layers.quantise import FiniteScalar, Residual
 from t2t.media import tokenizers
+from t2t.media.messages import Sound
 from t2t.media.tokenizers import PictureTokenizer, SoundTokenizer
 from t2t.models.image_tokenizer import ImageTokenizer
 from t2t.models.speech_codec import SpeechCodec
+from t2t.problems.omni import pictures
+from t2t.problems.omni.judges import things
+from t2t.problems.omni_pictures import KINDS, OmniPictures
+from t2t.problems.speech import LETTERS, letters
 
 FRAMES = 12
 AUDIO = {"audio": Feature("audio", (FRAMES * 640,), "int16", "N")}
@@ -141,6 +149,69 @@ def test_pictures_come_back_in_their_size(tmp_path: Path) -> None:
     assert loaded.decode(codes[0]).shape == (32, 16, 3)
     with pytest.raises(ValueError, match="must be multiples of 4"):
         ImageTokenizer({"image": image(18, 16, 3)}, channels=(4, 8))
+
+
+def test_letters_share_the_time_of_their_word() -> None:
+    sound = Sound(
+        np.zeros(16_010, np.float32),
+        ((1600, "Für"), (4000, "2"), (8000, "a"), (9600, "")),
+    )
+    said = letters(sound)
+    assert len(said) == 101 and not said[:10].any() and not said[60:].any()
+    fur = [1 + LETTERS.index(c) for c in "fur"]
+    assert said[10:25].tolist() == [n for n in fur for _ in range(5)]
+    assert not said[25:50].any() and (said[50:60] == 1).all()
+
+
+def test_kinds_stand_where_things_are() -> None:
+    example = OmniPictures().example("train", np.random.default_rng(1))
+    picture, kinds = example["image"], example["kinds"]
+    assert kinds.shape == picture.shape[:2] == (24, 24)
+
+    def nearest(inks: Sequence[np.ndarray]) -> list[str]:
+        def apart(name: str, ink: np.ndarray) -> int:
+            return int(np.abs(pictures.shape(name).astype(int) - ink).sum())
+
+        return [
+            min(pictures.SHAPES, key=functools.partial(apart, ink=ink)) for ink in inks
+        ]
+
+    names = things(picture, nearest).split(" and ")
+    found = [KINDS[kinds[r, c] - 1] for r in (6, 18) for c in (6, 18)]
+    assert found == [name.split()[-1] for name in names]
+
+
+@pytest.mark.parametrize("name", ["kinds", "letters"])
+def test_codes_have_to_tell_what_they_stand_for(name: str) -> None:
+    """Gradients of the head reach what makes the codes; a frozen tokenizer has both."""
+    rng = np.random.default_rng(0)
+    if name == "kinds":
+        features = {
+            "image": image(16, 16, 3),
+            name: Feature("label", (16, 16), "uint8", "HW", classes=5),
+        }
+        model = ImageTokenizer(features, channels=(4, 8), kind_weight=1.0)
+    else:
+        features = {**AUDIO, name: Feature("label", (48,), "uint8", "T", classes=5)}
+        model = SpeechCodec(
+            features, hidden_size=32, wave_size=16, encoder_blocks=1, letter_weight=1.0
+        )
+    batch = {
+        n: rng.integers(0, f.classes or 200, (2, *f.shape)).astype(f.dtype)
+        for n, f in features.items()
+    }
+    batch["weights"] = np.ones(2, np.float32)
+    right, of = model.losses(batch, training=False)[1]["metrics"][
+        f"{name[:-1]}_accuracy"
+    ]
+    assert 0.0 <= float(right) <= float(of) == 2.0
+    with tf.GradientTape() as tape:
+        _, inner = model(batch)
+        told = tf.reduce_sum(inner[f"{name[:-1]}_logits"] ** 2)
+    gradient = tape.gradient(told, model.squeeze.kernel)
+    assert np.abs(gradient).max() > 0
+    thawed = tokenizers.thaw(tokenizers.freeze(model, features))
+    assert len(thawed.variables) == len(model.variables)
 
 
 def test_what_is_missing_is_told_with_the_commands(tmp_path: Path) -> None:
