@@ -44,8 +44,9 @@ EXTRAS = {
         "soundfile>=0.13",
         "soxr>=1.0",
     ],
-    # Others' judges of what omni says; PocketSphinx's acoustic model is in its wheel.
-    "judges": ["pocketsphinx==5.1.1"],
+    # Others' judges of what omni says and draws; PocketSphinx's acoustic model is in
+    # its wheel, ONNX Runtime runs the PP-OCRv4 of another one.
+    "judges": ["onnxruntime>=1.20", "pocketsphinx==5.1.1"],
     # OpenAI's forms over HTTP and WebSockets.
     "serve": [
         "fastapi>=0.115",

@@ -2,7 +2,9 @@
 scalar quantisation (Mentzer et al., arXiv:2309.15505).
 
 Notable features: nothing is random and no codebook is learned; sizes may differ from
-picture to picture, one code stands for each square of pixels.
+picture to picture, one code stands for each square of pixels. Where a problem says
+what is where, codes have to tell that too, so that who reads them need not learn to see
+(the semantic codes of Moshi, arXiv:2410.00037, section 3.3.3, have a teacher for it).
 
 The surprise: no XLA by default. On CPUs it loses to oneDNN on convolutions.
 """
@@ -27,10 +29,12 @@ class ImageTokenizer(keras.Model):
     """Pictures [H, W, C] to codes [H/P, W/P] and back.
 
     Args:
-      features: of the problem; `image` is uint8 [H, W, C].
+      features: of the problem; `image` is uint8 [H, W, C]; `kinds`, where it is
+        offered, [H, W]: the kind of thing that a pixel belongs to.
       channels: of each halving of the picture; P = 2 to the power of their number.
       blocks_per_stage: residual blocks at each size.
       levels: of the numbers of a code; their product is the number of codes.
+      kind_weight: of the cross-entropy of kinds, beside that of brightness.
     """
 
     FEATURES = {"image": "image"}
@@ -45,6 +49,7 @@ class ImageTokenizer(keras.Model):
         channels: tuple[int, ...] = (32, 64, 128),
         blocks_per_stage: int = 1,
         levels: tuple[int, ...] = (8, 5, 5, 5),
+        kind_weight: float = 0.02,
     ) -> None:
         arguments = plain(locals())
         super().__init__(name="image_tokenizer")
@@ -71,6 +76,11 @@ class ImageTokenizer(keras.Model):
             after = channels[i - 1] if i else channels[0]
             self.writing.append(_Double(after, f"up_{i}"))
         self.paint = _convolution(self.colours or 3, "paint", size=3)
+        self.kind_weight = kind_weight
+        self.kinds: _Kinds | None = None
+        if "kinds" in features:
+            self.kinds = _Kinds(channels[-1], features["kinds"].classes)
+            self.METRICS = (*self.METRICS, "kind_accuracy")
 
     def call(
         self, batch: dict[str, Any], *, training: bool = False
@@ -80,12 +90,15 @@ class ImageTokenizer(keras.Model):
         vectors, codes, _ = self.quantiser(self._read(image), training=training)
         logits = self._write(vectors)
         inner = {"picture": image, "codes": codes[..., 0], "logits": logits}
+        if self.kinds is not None:
+            inner["kind_logits"] = self.kinds(vectors)
         return ops.sigmoid(logits), inner
 
     def losses(  # type: ignore[override]  # Keras has a property of this name
         self, batch: dict[str, Any], *, training: bool
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
-        """({'all': cross-entropy of each colour's brightness}, inner values).
+        """({'all': cross-entropy of each colour's brightness, and of kinds}, inner
+        values).
 
         Errors measured in brightness would do: but their slope is gone where a pixel
         is quite dark, and pictures that are mostly dark are then learned as black.
@@ -93,6 +106,15 @@ class ImageTokenizer(keras.Model):
         seen, inner = self(batch, training=training)
         logits, wanted = inner["logits"], inner["picture"]
         surprise = ops.softplus(logits) - wanted * logits
+        each = ops.mean(surprise, axis=(1, 2, 3))
+        if self.kinds is not None:
+            middle = self.patch // 2
+            told = batch["kinds"][:, middle :: self.patch, middle :: self.patch]
+            logits, told = inner["kind_logits"], ops.cast(told, "int32")
+            missed = keras.losses.sparse_categorical_crossentropy(
+                told, logits, from_logits=True
+            )
+            each = each + self.kind_weight * ops.mean(missed, axis=(1, 2))
         if not training:
             wrong = seen - wanted
             absolute = ops.mean(ops.abs(wrong), axis=(1, 2, 3))
@@ -102,7 +124,12 @@ class ImageTokenizer(keras.Model):
                 "psnr_db": weighted_sum(decibels, batch["weights"]),
                 "absolute_error": weighted_sum(absolute, batch["weights"]),
             }
-        each = ops.mean(surprise, axis=(1, 2, 3))
+            if self.kinds is not None:
+                right = ops.equal(ops.argmax(logits, axis=-1), ops.cast(told, "int64"))
+                right = ops.mean(ops.cast(right, "float32"), axis=(1, 2))
+                inner["metrics"]["kind_accuracy"] = weighted_sum(
+                    right, batch["weights"]
+                )
         return {"all": weighted_sum(each, batch["weights"])}, inner
 
     # -- as a tokenizer --------------------------------------------------------------
@@ -148,6 +175,18 @@ class _Residual(keras.layers.Layer):
 
 def _residuals(channels: int, name: str, count: int) -> list[_Residual]:
     return [_Residual(channels, f"{name}_{b}") for b in range(count)]
+
+
+class _Kinds(keras.layers.Layer):
+    """Logits [B, h, w, kinds] of what things are where, by codes and those around."""
+
+    def __init__(self, channels: int, kinds: int) -> None:
+        super().__init__(name="kinds")
+        self.around = _convolution(channels, "around", size=3)
+        self.tell = _convolution(kinds, "tell", size=1)
+
+    def call(self, vectors: Any) -> Any:
+        return ops.cast(self.tell(ops.gelu(self.around(vectors))), "float32")
 
 
 class _Double(keras.layers.Layer):

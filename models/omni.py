@@ -15,6 +15,7 @@ model, V ids of the main stream.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -45,6 +46,7 @@ class Omni(keras.Model):
         by a small Transformer over the books (RQ-Transformer, arXiv:2203.01941).
       depth_size, depth_layers: of that Transformer.
       audio_weight: of the audio loss, a mean over books, beside the main stream's.
+      picture_weight: of the loss of a picture's code, beside that of a piece of text.
     """
 
     FEATURES = {
@@ -53,7 +55,12 @@ class Omni(keras.Model):
         "places": "slots",
         "learned": "slots",
     }
-    METRICS = ("audio_accuracy", "audio_cross_entropy")
+    METRICS = (
+        "text_accuracy",
+        "text_cross_entropy",
+        "audio_accuracy",
+        "audio_cross_entropy",
+    )
     JIT = True
 
     def __init__(
@@ -66,14 +73,17 @@ class Omni(keras.Model):
         depth_size: int = 96,
         depth_layers: int = 2,
         audio_weight: float = 1.0,
+        picture_weight: float = 1.0,
     ) -> None:
         super().__init__(name="omni")
         knobs.check_choice("omni.audio_head", audio_head)
         blocks = dataclasses.replace(blocks, position="rotary")
         size, audio = blocks.hidden_size, features["audio"]
         self.books, self.codes = int(audio.shape[1] or 0), audio.classes
-        self.audio_weight = audio_weight
+        self.audio_weight, self.picture_weight = audio_weight, picture_weight
         text = features["targets"]
+        # Ids of pictures' codes come after those of text.
+        self.pieces = text.size - (math.prod(text.levels) if text.levels else 0)
         self.embedding = Embedding(
             text.size, size, levels=text.levels, name="embedding"
         )
@@ -125,7 +135,10 @@ class Omni(keras.Model):
         own = ops.logical_and(learned, ops.equal(_next(batch["learned"]), 1))
         # A sound is where any book has a code.
         sounds = ops.logical_and(own, ops.any(audio > 0, axis=-1))
-        main, count = losses_lib.cross_entropy(logits, targets, learned)
+        written = targets < self.pieces
+        weights = ops.where(written, 1.0, self.picture_weight)
+        weights = weights * ops.cast(learned, "float32")
+        main, count = losses_lib.cross_entropy(logits, targets, weights)
         each = ops.broadcast_to(sounds[..., None], audio.shape)
         books, frames = losses_lib.cross_entropy(inner["audio_logits"], audio, each)
         total = main + self.audio_weight * books / self.books
@@ -133,9 +146,12 @@ class Omni(keras.Model):
             hits = ops.equal(ops.argmax(logits, axis=-1), ops.cast(targets, "int64"))
             heard = ops.argmax(inner["audio_logits"], axis=-1)
             heard = ops.equal(heard, ops.cast(audio, "int64"))
+            text = ops.logical_and(own, written)
             inner["metrics"] = {
                 "accuracy": losses_lib.weighted_sum(hits, own),
                 "cross_entropy": losses_lib.cross_entropy(logits, targets, own),
+                "text_accuracy": losses_lib.weighted_sum(hits, text),
+                "text_cross_entropy": losses_lib.cross_entropy(logits, targets, text),
                 "audio_accuracy": losses_lib.weighted_sum(heard, each),
                 "audio_cross_entropy": (books, frames),
             }

@@ -3,7 +3,9 @@
 Everything runs at 100 frames a second or fewer: the encoder reads log-mel spectra,
 the decoder writes magnitudes and phases which an inverse Fourier transform turns
 into sound (Siuzdak, Vocos, arXiv:2306.00814), so nothing is computed a sample.
-Codes are finite scalars (arXiv:2309.15505) or residual vectors (arXiv:2107.03312).
+Codes are finite scalars (arXiv:2309.15505) or residual vectors (arXiv:2107.03312). Where
+a problem says what is said, codes have to tell that too (as CosyVoice's, which learn
+with a recogniser, arXiv:2407.05407): who reads them need not learn to hear.
 
 The surprise: whole and bit by bit are one code path. Each causal part takes what it
 saw last and gives it back; without it the sound begins with silence.
@@ -31,6 +33,7 @@ from t2t.media.tokenizers import plain
 RATE = 16_000  # samples a second
 HOP = 160  # samples between spectra
 BANDS = 80
+LETTERS_SIZE = 96  # of what reads letters off the codes, in training only
 LOSS_HOPS = (40, 80, 160, 320)  # resolutions at which sounds are compared
 DECIBELS = 20.0 / np.log(10.0)  # of a natural logarithm of magnitudes
 
@@ -40,7 +43,8 @@ class SpeechCodec(keras.Model):
     """Speech to codes [T, K] and back.
 
     Args:
-      features: of the problem; `audio` is int16 [N], N a multiple of the frame.
+      features: of the problem; `audio` is int16 [N], N a multiple of the frame;
+        `letters`, where they are offered, [N / 160]: the letter that is said.
       frame_rate: frames a second, 25 or 12.5.
       books: K codes a frame.
       levels: of the numbers of a book; their product is its size.
@@ -48,6 +52,7 @@ class SpeechCodec(keras.Model):
       hidden_size: D of the blocks at the frame rate.
       wave_size: of the blocks at 100 frames a second.
       encoder_blocks, decoder_blocks, wave_blocks: numbers of them.
+      letter_weight: of the letters' cross-entropy, beside the distance of spectra.
     """
 
     FEATURES = {"audio": "audio"}
@@ -68,6 +73,7 @@ class SpeechCodec(keras.Model):
         encoder_blocks: int = 4,
         decoder_blocks: int = 4,
         wave_blocks: int = 3,
+        letter_weight: float = 0.1,
     ) -> None:
         arguments = plain(locals())
         super().__init__(name="speech_codec")
@@ -102,6 +108,13 @@ class SpeechCodec(keras.Model):
         self.magnitude = dense(bins, name="magnitude")
         self.phase = dense(2 * bins, name="phase")
         self.mel = spectrum.mel_matrix(BANDS, bins=bins, rate=RATE)
+        self.letter_weight = letter_weight
+        self.letters: CausalStack | None = None
+        if "letters" in features:
+            self.spell = dense(LETTERS_SIZE, name="spell")
+            self.letters = CausalStack(LETTERS_SIZE, blocks=1, name="letters")
+            self.tell = dense(features["letters"].classes, name="tell")
+            self.METRICS = (*self.METRICS, "letter_accuracy")
 
     # -- what it computes ------------------------------------------------------------
 
@@ -116,6 +129,9 @@ class SpeechCodec(keras.Model):
         # The first three hops stand before the sound's beginning.
         heard = heard[:, (spectrum.OVERLAP - 1) * HOP :]
         inner = {"samples": samples, "codes": codes, "books_loss": books_loss}
+        if self.letters is not None:
+            x, _ = self.letters(self.spell(vectors), past=None)
+            inner["letter_logits"] = ops.cast(self.tell(x), "float32")
         return heard, inner
 
     def losses(  # type: ignore[override]  # Keras has a property of this name
@@ -127,6 +143,14 @@ class SpeechCodec(keras.Model):
         total = inner["books_loss"] * ops.ones_like(weights)
         for hop in LOSS_HOPS:
             total += _distance(inner["samples"], heard, hop) / len(LOSS_HOPS)
+        if self.letters is not None:
+            # Of a frame the letter that it begins with: what comes is not heard yet.
+            said = ops.cast(batch["letters"][:, :: self.stacked], "int32")
+            logits = inner["letter_logits"]
+            missed = keras.losses.sparse_categorical_crossentropy(
+                said, logits, from_logits=True
+            )
+            total += self.letter_weight * ops.mean(missed, axis=1)
         if not training:
             one, two = (
                 spectrum.log_mel(_spectrum(x, HOP), self.mel)
@@ -138,6 +162,10 @@ class SpeechCodec(keras.Model):
                 "mel_distance_db": weighted_sum(distance, weights),
                 "level_db": weighted_sum(level, weights),
             }
+            if self.letters is not None:
+                right = ops.equal(ops.argmax(logits, axis=-1), ops.cast(said, "int64"))
+                right = ops.mean(ops.cast(right, "float32"), axis=1)
+                inner["metrics"]["letter_accuracy"] = weighted_sum(right, weights)
         return {"all": weighted_sum(total, weights)}, inner
 
     # -- as a tokenizer --------------------------------------------------------------

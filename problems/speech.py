@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sysconfig
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from t2t import registry
 from t2t.features import Feature
+from t2t.media.messages import Sound
 from t2t.media.speech import SpeechError, Utterance, synthesise
 from t2t.problems.language_model_pydoc import split_texts
 from t2t.problems.omni import voices
@@ -26,6 +28,8 @@ from t2t.text.symbols import Symbols
 
 AT_ONCE = 250  # utterances synthesised by a process
 SAMPLES = 20_480  # of a clip: 1.28 s, 32 frames of a codec at 25 Hz
+HOP = 160  # samples
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LONGEST = 64_000  # samples of a sentence: 4 s
 LOUDEST = 32_767
 MOVING = 0.25  # share of sentences that tell of films
@@ -37,15 +41,17 @@ class SpeechClips(Problem):
 
     Two thirds are sentences such as those of the omni problems, a third is from
     Python's documentation; a twentieth is said in each of five other languages. dev
-    is in voices of training, test in voices never heard.
+    is in voices of training, test in voices never heard. `letters` are those that are
+    spoken, a hundred times a second, as if those of a word took equal time: 0 for none.
 
     Args:
       clips: of training; dev and test have a twentieth each.
     """
 
-    FEATURES = {"audio": "audio"}
+    FEATURES = {"audio": "audio", "letters": "label"}
     TARGET = "audio"
     SPLITS = {TRAIN: 4, DEV: 1, TEST: 1}
+    VERSION = 2
     SUGGESTED = ("speech_codec_tiny", "speech_codec")
     licence = "synthesised by espeak-ng (GPL-3.0 program)"
 
@@ -54,7 +60,12 @@ class SpeechClips(Problem):
 
     @property
     def features(self) -> dict[str, Feature]:
-        return {"audio": Feature("audio", (SAMPLES,), "int16", "N")}
+        return {
+            "audio": Feature("audio", (SAMPLES,), "int16", "N"),
+            "letters": Feature(
+                "label", (SAMPLES // HOP,), "uint8", "T", classes=1 + len(LETTERS)
+            ),
+        }
 
     def examples(self, split: str, tmp_dir: Path) -> Iterator[Example]:
         count = self.clips if split == TRAIN else max(1, self.clips // 20)
@@ -65,7 +76,11 @@ class SpeechClips(Problem):
         time = np.arange(SAMPLES) / SAMPLES
         phase = np.cumsum(rng.uniform(100, 400) * (1 + time)) / 16_000
         wave = np.sin(2 * np.pi * phase) * rng.uniform(0.1, 0.9)
-        return {"audio": (wave * LOUDEST).astype(np.int16)}
+        letters = rng.integers(1 + len(LETTERS), size=SAMPLES // HOP)
+        return {
+            "audio": (wave * LOUDEST).astype(np.int16),
+            "letters": letters.astype(np.uint8),
+        }
 
     def _clips(self, split: str) -> Iterator[Example]:
         rng = np.random.default_rng([5, *split.encode()])
@@ -84,15 +99,20 @@ class SpeechClips(Problem):
             for i in range(0, len(wanted), 5):
                 voice = choose(rng, list(voices.ASSISTANTS))
                 wanted[i] = voices.say(wanted[i].text, voice)
-            for samples in spoken(wanted):
-                yield from self._cut(samples * rng.uniform(0.3, 1.0))
+            for sound in spoken(wanted):
+                yield from self._cut(sound, rng.uniform(0.3, 1.0))
 
-    def _cut(self, samples: np.ndarray) -> Iterator[Example]:
-        whole = (samples * LOUDEST).astype(np.int16)
+    def _cut(self, sound: Sound, loudness: float) -> Iterator[Example]:
+        whole = (sound.samples * loudness * LOUDEST).astype(np.int16)
+        said = letters(sound)
         for start in range(0, len(whole), SAMPLES):
             piece = whole[start : start + SAMPLES]
             if len(piece) > SAMPLES // 2:
-                yield {"audio": np.pad(piece, (0, SAMPLES - len(piece)))}
+                told = said[start // HOP :][: SAMPLES // HOP]
+                yield {
+                    "audio": np.pad(piece, (0, SAMPLES - len(piece))),
+                    "letters": np.pad(told, (0, SAMPLES // HOP - len(told))),
+                }
 
 
 @registry.problem
@@ -129,10 +149,10 @@ class SpeechWords(Problem):
         while count > 0:
             wanted = [self._utterance(split, rng) for _ in range(min(AT_ONCE, count))]
             count -= len(wanted)
-            for utterance, samples in zip(wanted, spoken(wanted), strict=True):
-                if len(samples) <= LONGEST:
-                    loud = samples * rng.uniform(0.3, 1.0) * LOUDEST
-                    whole = np.pad(loud.astype(np.int16), (0, LONGEST - len(samples)))
+            for utterance, sound in zip(wanted, spoken(wanted), strict=True):
+                if (size := len(sound.samples)) <= LONGEST:
+                    loud = sound.samples * rng.uniform(0.3, 1.0) * LOUDEST
+                    whole = np.pad(loud.astype(np.int16), (0, LONGEST - size))
                     yield {"audio": whole, "targets": utterance.text}
 
     def example(self, split: str, rng: np.random.Generator) -> Example:
@@ -149,16 +169,30 @@ class SpeechWords(Problem):
         return voices.ask(text, rng, kind="voice" if split == TEST else "seen")
 
 
-def spoken(wanted: list[Utterance]) -> list[np.ndarray]:
-    """float32 [N] at 16 kHz of each.
+def spoken(wanted: list[Utterance]) -> list[Sound]:
+    """The sound of each.
 
     Raises:
       DataUnavailable: without espeak-ng.
     """
     try:
-        return [sound.samples for sound in synthesise(wanted)]
+        return list(synthesise(wanted))
     except SpeechError as error:
         raise DataUnavailable(str(error)) from None
+
+
+def letters(sound: Sound) -> np.ndarray:
+    """Which of `LETTERS` is said, counted from 1, uint8 [hops of 10 ms]."""
+    found = np.zeros(-(-len(sound.samples) // HOP), np.uint8)
+    starts = np.arange(len(found)) * HOP
+    for (begin, word), (end, _) in itertools.pairwise(sound.words):
+        plain = unicodedata.normalize("NFKD", word.lower())
+        spelled = [1 + LETTERS.index(c) for c in plain if c in LETTERS]
+        if spelled:
+            (hops,) = np.nonzero((begin <= starts) & (starts < end))
+            places = (starts[hops] - begin) * len(spelled) // (end - begin)
+            found[hops] = np.array(spelled)[places]
+    return found
 
 
 def documentation(split: str) -> Iterator[str]:

@@ -58,7 +58,8 @@ class Feature:
     """One named array of an example.
 
     kind: 'text' (ids of a vocabulary, ending with EOS), 'pixels' (the same, of the
-      values of a picture, see `t2t.text.Pixels`), 'label' (one class id),
+      values of a picture, see `t2t.text.Pixels`), 'label' (a class id, or one for each
+      place of `shape`),
       'image' (uint8 [H, W, C]), 'real' (float vector or series), 'audio' (int16
       samples [N]), 'slots' (whole numbers beside a text, see `along`).
     shape: of one example, without batch; None where it varies.

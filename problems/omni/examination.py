@@ -19,6 +19,7 @@ import numpy as np
 from t2t.media.messages import Message, Picture, Sound, Text
 from t2t.media.speech import Utterance, synthesise
 from t2t.problems.omni import conditions, judges, pictures, tasks
+from t2t.problems.omni.ocr import Ocr
 from t2t.problems.omni.recordings import Recordings
 from t2t.problems.omni.scores import (
     Cell,
@@ -73,12 +74,13 @@ class Examination:
         own = judges.SpeechJudge(english_words())
         own.load(data_dir)
         speech: list[Any] = [own]
+        sight: list[Any] = [judges.Classifier(digits)]
         people = prints = None
         if self.OUTSIDE:
             speech += filter(None, [_optional(Sphinx)])
+            sight += filter(None, [_optional(lambda: Ocr(tmp_dir))])
             people = _optional(Recordings)
             prints = _optional(lambda: Voiceprints(tmp_dir))
-        sight = judges.PictureJudge(digits)
         judge = Judge(chat, speech, sight, people=people, prints=prints)
         for cell in cells or self.CELLS:
             yield judge(cell, self._turns(cell, digits, tmp_dir))
@@ -137,7 +139,7 @@ class Judge:
 
     Args:
       speech: judges of speech, the first of which gives the score.
-      sight: the judge of pictures.
+      sight: judges of pictures, the same.
       people: says right answers in a human voice.
       prints: knows the assistant's voices.
     """
@@ -146,7 +148,7 @@ class Judge:
         self,
         chat: Any,
         speech: Sequence[Any],
-        sight: judges.PictureJudge,
+        sight: Sequence[Any],
         *,
         people: Recordings | None = None,
         prints: Voiceprints | None = None,
@@ -243,12 +245,16 @@ class Judge:
     def _by_eye(
         self, cell: Cell, wanted: Sequence[Message], *drawn: Sequence[Sequence[Any]]
     ) -> list[Verdict]:
-        """Compared with what the judge sees in the right pictures."""
-        given, raw, coded = (
-            [" and ".join(self.sight.things(_pixels(parts))) for parts in answers]
-            for answers in drawn
-        )
-        return [self._verdict(cell, self.sight.label, raw, given, raw, coded)]
+        """Of each judge of pictures."""
+        right = [_picture(m.parts).shows for m in wanted]
+        verdicts = []
+        for judge in self.sight:
+            read = (
+                [judges.things(_picture(parts).pixels, judge) for parts in answers]
+                for answers in drawn
+            )
+            verdicts.append(self._verdict(cell, judge.label, right, *read))
+        return verdicts
 
     def _verdict(
         self, cell: Cell, judge: str, right: Sequence[str], *read: Sequence[str]
@@ -289,9 +295,9 @@ def _sound(parts: Sequence[Any]) -> np.ndarray:
     return next((p.samples for p in parts if isinstance(p, Sound)), silent)
 
 
-def _pixels(parts: Sequence[Any]) -> np.ndarray:
-    black = np.zeros((pictures.SIDE, pictures.SIDE, 3), np.uint8)
-    return next((p.pixels for p in parts if isinstance(p, Picture)), black)
+def _picture(parts: Sequence[Any]) -> Picture:
+    black = Picture(np.zeros((pictures.SIDE, pictures.SIDE, 3), np.uint8))
+    return next((p for p in parts if isinstance(p, Picture)), black)
 
 
 def _optional(make: Callable[[], Any]) -> Any:

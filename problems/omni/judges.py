@@ -4,7 +4,7 @@ that no model of the house has seen. Each says how far it can be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,11 @@ class SpeechJudge(Tokenizer):
         return found
 
 
-class PictureJudge:
-    """What the cells of a picture show: digits and shapes, and their colours.
+class Classifier:
+    """What the inks of cells are: digits and shapes.
 
-    A support vector machine on the brightness of 12 x 12 pixels: handwriting that
-    models are not trained on, and shapes. The colour is the nearest of the six.
+    A support vector machine on the brightness of 12 x 12 pixels, of handwriting that
+    models are not trained on, and of shapes.
     """
 
     label = "own classifier"
@@ -74,15 +74,24 @@ class PictureJudge:
             names += [name] * 201
         self._machine = SVC(C=10.0, gamma=4.0).fit(_unit(inks), names)
 
-    def things(self, picture: np.ndarray) -> list[str]:
-        """'red seven' of each cell of uint8 [24, 24, 3] that is not empty."""
-        cells = [c for c in _cells(picture) if c.max() > INK]
-        if not cells:
-            return []
-        names = self._machine.predict(_unit([c.max(axis=-1) for c in cells]))
-        return [
-            f"{_colour(cell)} {name}" for cell, name in zip(cells, names, strict=True)
-        ]
+    def __call__(self, inks: Sequence[np.ndarray]) -> list[str]:
+        """'seven' of each ink, uint8 [12, 12]."""
+        return list(self._machine.predict(_unit(inks)))
+
+
+def things(picture: np.ndarray, read: Callable[[Sequence[np.ndarray]], Any]) -> str:
+    """'red seven and blue star': the cells of uint8 [24, 24, 3] that are not empty.
+
+    Args:
+      read: names inks. The colour is the nearest of the six.
+    """
+    cells = [c for c in _cells(picture) if c.max() > INK]
+    if not cells:
+        return ""
+    names = read([c.max(axis=-1) for c in cells])
+    return " and ".join(
+        f"{_colour(cell)} {name}" for cell, name in zip(cells, names, strict=True)
+    )
 
 
 def _cells(picture: np.ndarray) -> list[np.ndarray]:

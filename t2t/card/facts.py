@@ -86,6 +86,6 @@ LIMITATIONS = (
     "A network of millions of parameters that talks of digits, colours and shapes; "
     "none of its figures says anything about systems of another size.",
     "Judges of what is said and drawn are classifiers of our own, trained on raw data "
-    "only, and pocketsphinx and resemblyzer, made for people's speech; what each makes "
-    "of right answers stands beside each score.",
+    "only; pocketsphinx and resemblyzer, made for people's speech; and PP-OCRv4, made "
+    "for print. What each makes of right answers stands beside each score.",
 )

@@ -49,7 +49,10 @@ class Sound(OfArrays):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture(OfArrays):
+    """pixels: uint8 [H, W, 3]. shows: what, where that is known; judges look at it."""
+
     pixels: np.ndarray
+    shows: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,7 +16,16 @@ from media_toys import tone
 
 from t2t.media.messages import Sound, Text
 from t2t.media.speech import synthesise
-from t2t.problems.omni import recordings, sphinx, tasks, voiceprints, voices
+from t2t.problems.omni import (
+    judges,
+    ocr,
+    pictures,
+    recordings,
+    sphinx,
+    tasks,
+    voiceprints,
+    voices,
+)
 from t2t.problems.omni.examination import Examination, Judge
 from t2t.problems.omni.scores import Cell, Score, Verdict
 from t2t.problems.omni.sentences import spoken_sentence
@@ -170,10 +179,10 @@ def test_every_judge_gives_its_verdict_beside_its_ceiling() -> None:
         def say(self, text: str) -> np.ndarray | None:
             return np.ones(7, np.float32) if text == "five" else None
 
-    chat, sight = _Chat(right), None
+    chat = _Chat(right)
     people: Any = People()
     prints: Any = Prints()
-    judge = Judge(chat, [good, poor], sight, people=people, prints=prints)  # pyright: ignore
+    judge = Judge(chat, [good, poor], [], people=people, prints=prints)
     score = judge(Cell("to speech", "any", "exact", goal=0.9), turns)
     one, two = score.verdicts
     assert score.value == one.value == pytest.approx(2 / 3) and score.met is False
@@ -185,6 +194,55 @@ def test_every_judge_gives_its_verdict_beside_its_ceiling() -> None:
     lines = Examination().row(score).split("\n")
     assert "good: 1.000 raw, 1.000 coded, 1.000 human (1)" in lines[0]
     assert lines[1].index("poor: 0.333") == lines[0].index("good: 1.000")
+
+
+def test_cells_are_named_and_coloured_by_each_judge() -> None:
+    inks = [pictures.shape("square"), pictures.shape("ring")]
+    right = tasks.things_picture(
+        ["red square", "blue ring"],
+        [pictures.paint(inks[0], "red"), pictures.paint(inks[1], "blue")],
+    )
+    assert (
+        right.pixels.shape == (24, 24, 3) and right.shows == "red square and blue ring"
+    )
+    blank = np.zeros((24, 24, 3), np.uint8)
+
+    def by_middle(inks: Sequence[np.ndarray]) -> list[str]:
+        return ["square" if ink[6, 6] > 9 else "ring" for ink in inks]
+
+    def blind(inks: Sequence[np.ndarray]) -> list[str]:
+        return ["square" for _ in inks]
+
+    assert judges.things(blank, by_middle) == ""
+    assert judges.things(right.pixels, by_middle) == right.shows
+    by_middle.label, blind.label = "by the middle", "blind"  # type: ignore[attr-defined]
+    turns = [[tasks.user("draw"), tasks.drawn(right)]] * 2
+    chat = _Chat([(right,), (right,)])
+    score = Judge(chat, [], [by_middle, blind])(
+        Cell("to image", "any", "things"), turns
+    )
+    one, two = score.verdicts
+    # The last answer has no picture at all.
+    assert (one.value, one.raw, one.coded) == (0.5, 1.0, 1.0)
+    assert (two.value, two.raw, two.coded) == (0.25, 0.5, 0.5)
+
+
+def test_a_digit_is_shown_as_a_line_of_print() -> None:
+    ink = np.zeros((12, 12), np.uint8)
+    ink[2:10, 6] = 255
+    drawn = ocr.line(ink)
+    assert drawn.shape == (1, 3, 48, 144) and drawn.dtype == np.float32
+    dark = drawn[0, 0, 24] < 0  # black on white, three times
+    assert np.diff(dark.astype(int)).clip(0).sum() == 3
+    assert drawn.max() >= 1.0 and (drawn[0, 0] == drawn[0, 2]).all()
+
+
+def test_the_readers_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DataUnavailable, match=r"PP-OCRv4.*'\.\[judges\]'"):
+        ocr.Ocr(tmp_path)
 
 
 def test_a_row_without_judges_is_one_line() -> None:
