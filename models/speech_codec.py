@@ -3,9 +3,9 @@
 Everything runs at 100 frames a second or fewer: the encoder reads log-mel spectra,
 the decoder writes magnitudes and phases which an inverse Fourier transform turns
 into sound (Siuzdak, Vocos, arXiv:2306.00814), so nothing is computed a sample.
-Codes are finite scalars (arXiv:2309.15505) or residual vectors (arXiv:2107.03312). Where
-a problem says what is said, codes have to tell that too (as CosyVoice's, which learn
-with a recogniser, arXiv:2407.05407): who reads them need not learn to hear.
+Codes are finite scalars (arXiv:2309.15505) or residual vectors (arXiv:2107.03312).
+Where a problem says what is said, codes have to tell that too (as CosyVoice's, which
+learn with a recogniser, arXiv:2407.05407): who reads them need not learn to hear.
 
 The surprise: whole and bit by bit are one code path. Each causal part takes what it
 saw last and gives it back; without it the sound begins with silence.
