@@ -50,6 +50,7 @@ EXTRAS = {
     # OpenAI's forms over HTTP and WebSockets.
     "serve": [
         "fastapi>=0.115",
+        "prometheus-client>=0.20",
         "python-multipart>=0.0.18",
         "uvicorn>=0.35",
         "websockets>=15",

@@ -168,6 +168,7 @@ class LSTMSeq2Seq(keras.Model):
         time: Any,
         visible: Any,
         parents: Any,
+        slot: Any = None,
     ) -> tuple[Any, list[Any]]:
         """As `Transformer.decode_step`; states follow `parents` [B, W]."""
         x, new_state = self.target_embedding(ids), []

@@ -22,7 +22,7 @@ from t2t import registry
 from t2t.features import Feature, same_ids
 from t2t.layers.blocks import BlockShape, Memory, Stack
 from t2t.layers.embedding import shift_right
-from t2t.layers.view import attention_mask
+from t2t.layers.view import attention_mask, slot_times
 
 
 class EncoderDecoder(keras.Model):
@@ -143,29 +143,33 @@ class EncoderDecoder(keras.Model):
         time: Any,
         visible: Any,
         parents: Any,
+        slot: Any = None,
     ) -> tuple[Any, list[Any]]:
         """Logits of the next token of each hypothesis.
 
         Args:
           ids: int [B, W], the last token of each hypothesis.
-          time: int scalar, how many tokens were fed before.
+          time: int scalar, how many tokens were fed before; with a slot int [B].
           visible: bool [B, W, L·W]: the slots time·W + w that hold a hypothesis's
             own tokens, this one included. It may be narrower than the caches.
           parents: int [B, W]; unused, since nothing here is kept by hypothesis.
+          slot: int scalar, in place of the time where rows began at different ones:
+            the caches are a ring, see `slot_times`.
 
         Returns:
           (logits [B, W, V], new state).
         """
         rows, width = ops.shape(ids)
-        slot_times = ops.arange(visible.shape[-1], dtype="int32") // width  # [L·W]
+        slots = visible.shape[-1]
+        times = slot_times(time, slot=slot, slots=slots, width=width)
         x, _, state = self.decoder(
             self.target_embedding(ids),
             visible=visible,
-            positions=ops.broadcast_to(time, (rows, width)),
-            key_positions=ops.broadcast_to(slot_times, (rows, slot_times.shape[0])),
+            positions=ops.broadcast_to(ops.reshape(time, (-1, 1)), (rows, width)),
+            key_positions=ops.broadcast_to(times, (rows, slots)),
             memory=Memory(constants["seen"], caches=constants["memory"]),
             caches=state,
-            slot=time * width,
+            slot=(time if slot is None else slot) * width,
         )
         return self.target_embedding.logits(x), state
 

@@ -21,7 +21,7 @@ from t2t import registry
 from t2t.features import Feature
 from t2t.layers.blocks import BlockShape, Stack
 from t2t.layers.embedding import Embedding, shift_right
-from t2t.layers.view import attention_mask
+from t2t.layers.view import attention_mask, slot_times
 
 
 class DecoderOnly(keras.Model):
@@ -142,17 +142,18 @@ class DecoderOnly(keras.Model):
         time: Any,
         visible: Any,
         parents: Any,
+        slot: Any = None,
     ) -> tuple[Any, list[Any]]:
         """Logits [B, W, V] of the next token; arguments as in `Transformer`."""
         rows, width = ops.shape(ids)
         lengths, present = constants["lengths"], constants["present"]
         size = present.shape[1]
         positions = ops.broadcast_to((lengths + time)[:, None], (rows, width))
-        slot_times = ops.arange(visible.shape[-1], dtype="int32") // width
+        times = slot_times(time, slot=slot, slots=visible.shape[-1], width=width)
         key_positions = ops.concatenate(
             [
                 ops.broadcast_to(ops.arange(size, dtype="int32"), (rows, size)),
-                lengths[:, None] + slot_times[None],
+                lengths[:, None] + times,
             ],
             axis=1,
         )
@@ -164,7 +165,7 @@ class DecoderOnly(keras.Model):
             positions=positions,
             key_positions=key_positions,
             caches=state,
-            slot=size + time * width,
+            slot=size + (time if slot is None else slot) * width,
         )
         return self.logits(x), state
 

@@ -50,9 +50,10 @@ class TableModel:
         time: Any,
         visible: Any,
         parents: Any,
+        slot: Any = None,
     ) -> Any:
         before = ops.take_along_axis(state["before"], parents, axis=1)  # [B, W]
-        place = constants["which"][:, None] * self.length + time
+        place = constants["which"][:, None] * self.length + ops.reshape(time, (-1, 1))
         place = (place * self.size + before) * self.size + ids
         logits = ops.take(self.table.reshape(-1, self.size), place, axis=0)
         return logits, {"before": ids}

@@ -8,7 +8,10 @@ from typing import Any
 
 from t2t.bin.command import Command, UsageError, load_tensorflow
 
-HINT = "t2t-serve needs fastapi, uvicorn and websockets: pip install -e '.[serve]'"
+HINT = (
+    "t2t-serve needs fastapi, prometheus-client, uvicorn and websockets: "
+    "pip install -e '.[serve]'"
+)
 
 command = Command(
     "t2t-serve",
@@ -27,6 +30,11 @@ command.string(
 command.integer("port", 8000, "0 for a free one")
 command.string("api_key_file", None, "a file with the key that clients must show")
 command.integer("max_sessions", 16, "requests that wait at once, and voices connected")
+command.string(
+    "decode_hparams", "", "of texts, where a request asks for nothing: beam_size=4,…"
+)
+command.integer("rows", 8, "texts that are decoded together")
+command.number("reload", 10.0, "seconds between looks for a newer checkpoint; 0: none")
 command.string("allow_files", None, "read media that requests name below this folder")
 command.boolean("allow_http", False, "read media that requests name on the web")
 command.string("moderation_terms", None, "a file of terms that are not talked about")
@@ -56,16 +64,17 @@ def _main(values: Any, words: list[str]) -> int:
         raise UsageError(
             f"{flags['output_dir']} holds a model that acts: t2t-decoder plays with it"
         )
-    path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
+    checkpoints.resolve(flags["checkpoint_path"] or folder.path)
     try:
         import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
         import websockets  # noqa: F401
     except ImportError:
         raise ImportError(HINT) from None
     load_tensorflow()
-    return _serve(flags, key=key, checkpoint=path)
+    return _serve(flags, key=key)
 
 
 def _check(flags: dict[str, Any]) -> str:
@@ -76,6 +85,8 @@ def _check(flags: dict[str, Any]) -> str:
         raise UsageError(f"--port={flags['port']}: 0 to 65535 is expected")
     if flags["max_sessions"] < 1:
         raise UsageError(f"--max_sessions={flags['max_sessions']}: at least 1")
+    if flags["rows"] < 1 or flags["reload"] < 0:
+        raise UsageError("--rows is at least 1, --reload not negative")
     if flags["allow_files"] and not Path(flags["allow_files"]).is_dir():
         raise UsageError(f"--allow_files: there is no folder {flags['allow_files']!r}")
     unknown = set(_moderated(flags)) - {"input", "output"}
@@ -138,11 +149,14 @@ def _mitigations(flags: dict[str, Any], *, run: str, say: Any) -> Any:
     )
 
 
-def _serve(flags: dict[str, Any], *, key: str, checkpoint: Path) -> int:
+def _serve(flags: dict[str, Any], *, key: str) -> int:
     import t2t
+    from t2t.decode import options as decoding
     from t2t.decode.answering import answerer
     from t2t.decode.screening import Screened
     from t2t.media.fetch import Access
+    from t2t.run import checkpoints
+    from t2t.serve.reloading import Checkpoint
     from t2t.serve.server import serve
     from t2t.serve.service import ServeOptions, name_of
 
@@ -155,9 +169,14 @@ def _serve(flags: dict[str, Any], *, key: str, checkpoint: Path) -> int:
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
 
-    def load() -> Screened:
-        run = t2t.load(flags["output_dir"], checkpoint_path=checkpoint)
-        return Screened(answerer(run), mitigations)
+    how = decoding.parse(flags["decode_hparams"])
+
+    def load(path: Path) -> Screened:
+        run = t2t.load(flags["output_dir"], checkpoint_path=path)
+        return Screened(answerer(run, options=how, rows=flags["rows"]), mitigations)
+
+    def find() -> Path:
+        return checkpoints.resolve(flags["checkpoint_path"] or flags["output_dir"])
 
     options = ServeOptions(
         host=flags["host"],
@@ -169,7 +188,9 @@ def _serve(flags: dict[str, Any], *, key: str, checkpoint: Path) -> int:
     )
     if not key and flags["host"] not in ("127.0.0.1", "::1", "localhost"):
         say("other machines may ask without a key: --api_key_file=FILE asks for one")
-    return serve(name, load, options=options, say=say)
+    return serve(
+        name, Checkpoint(find, load), options=options, say=say, reload=flags["reload"]
+    )
 
 
 if __name__ == "__main__":

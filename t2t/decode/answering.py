@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from t2t.decode.chat import LENGTHS, Chat, Group
-from t2t.decode.decoder import DecodeError, Decoder
+from t2t.decode.decoder import DecodeError
 from t2t.decode.engine import ChatOptions
 from t2t.decode.fields import RequestError
 from t2t.decode.mitigations import Mitigations
@@ -60,12 +60,33 @@ class Delta:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """All that was answered: a message and why it ended, for each of n."""
+    """All that was answered: a message and why it ended, for each of n.
+
+    scores: of a text each, as `decoder.Output` has them; none of what is spoken.
+    """
 
     messages: tuple[Message, ...]
     finishes: tuple[str, ...]
     asked: Counts
     answered: Counts
+    scores: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Occupancy:
+    """Rows that are decoded together: how many are taken, there are, and are waited
+    for; and the steps that were taken."""
+
+    taken: int = 0
+    rows: int = 0
+    waiting: int = 0
+    steps: int = 0
+
+    def __add__(self, other: Occupancy) -> Occupancy:
+        return Occupancy(
+            self.taken + other.taken, self.rows + other.rows,
+            self.waiting + other.waiting, self.steps + other.steps,
+        )  # fmt: skip
 
 
 Writing = Iterator["Delta | Reply"]  # the reply comes last
@@ -80,6 +101,26 @@ class Answerer(Protocol):
     @property
     def side(self) -> int:
         """Pixels of a side of the pictures it takes; 0 for none."""
+        ...
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """Some of 'chat', 'complete', 'translate'."""
+        ...
+
+    @property
+    def decoding(self) -> DecodeOptions | None:
+        """How a text model's outputs are found where nothing is asked; else None."""
+        ...
+
+    @property
+    def together(self) -> bool:
+        """Whether answers are written side by side; else in turns, client by client."""
+        ...
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """Of the rows, where answers are written together."""
         ...
 
     def rehearse(self) -> None:
@@ -107,19 +148,28 @@ class Answerer(Protocol):
         ...
 
 
-def answerer(run: Any) -> Answerer:
+def answerer(run: Any, **together: Any) -> Answerer:
     """Of what `t2t.load` gives.
+
+    Args:
+      together: of `TextAnswerer`, for a run that is one.
 
     Raises:
       DecodeError: for a model that takes no text.
     """
-    return ChatAnswerer(run) if isinstance(run, Chat) else TextAnswerer(run)
+    from t2t.decode.text_answering import TextAnswerer
+
+    return ChatAnswerer(run) if isinstance(run, Chat) else TextAnswerer(run, **together)
 
 
 class ChatAnswerer:
     """An omni run."""
 
     modalities = ("text", "audio", "image")
+    abilities = ("chat",)
+    decoding = None
+    together = False
+    occupancy = Occupancy()
 
     def __init__(self, chat: Chat) -> None:
         self.chat = chat
@@ -262,97 +312,6 @@ class _Speech:
         if self.ended and self.done:
             heard.append(self.codec.rest(self.past))
         return np.concatenate(heard) if heard else None
-
-
-class TextAnswerer:
-    """Any run that takes text and gives text: the last message is its input."""
-
-    modalities = ("text",)
-    side = 0
-
-    def __init__(self, decoder: Decoder) -> None:
-        prompt = getattr(decoder.model, "PROMPT", "inputs")
-        if prompt not in decoder.features or decoder.features[prompt].kind != "text":
-            raise DecodeError(f"{decoder.model.name} takes no text to answer")
-        self.decoder = decoder
-
-    def rehearse(self) -> None:
-        """See `Answerer`; as far as it goes: lengths are compiled one by one."""
-        text = Message("user", (Text(""),))
-        list(self.answer(Request((text,))))
-
-    def answer(self, request: Request) -> Writing:
-        """See `Answerer`."""
-        text = self._text(request)
-        try:
-            (outputs,) = self.decoder.outputs([text], self._options(request))
-        except DecodeError as error:
-            raise RequestError(str(error), param="messages") from None
-        messages, finishes = [], []
-        answered = Counts()
-        for number, output in enumerate(outputs):
-            given, finish = self._cut(output.text, request.most_tokens)
-            yield Delta(number, text=given if request.stream else "", finish=finish)
-            answered += Counts(text=self._count(given, "targets"))
-            messages.append(Message("assistant", (Text(given),)))
-            finishes.append(finish)
-        asked = Counts(text=self._count(text, self.decoder.model.PROMPT))
-        yield Reply(tuple(messages), tuple(finishes), asked, answered)
-
-    def transcript(self, messages: Sequence[Message]) -> str:
-        """See `Answerer`."""
-        parts = [p for m in messages if m.role == "user" for p in m.parts]
-        return " ".join(p.text for p in parts if isinstance(p, Text))
-
-    def voice_session(self, mitigations: Mitigations | None = None) -> VoiceSession:
-        """See `Answerer`."""
-        name = self.decoder.model.name
-        raise RequestError(f"{name} answers in text only", code="no_voice")
-
-    def _text(self, request: Request) -> str:
-        if request.modalities != ("text",):
-            raise RequestError(
-                f"{self.decoder.model.name} answers in text only", param="modalities"
-            )
-        last = len(request.messages) - 1
-        texts = []
-        for part in request.messages[last].parts:
-            if not isinstance(part, Text):
-                raise RequestError(
-                    f"{self.decoder.model.name} reads no {kind_of(part)}, only text",
-                    param=f"messages[{last}].content",
-                )
-            texts.append(part.text)
-        return " ".join(" ".join(texts).splitlines())
-
-    def _options(self, request: Request) -> DecodeOptions:
-        if request.temperature:
-            # In steps: each temperature is compiled for.
-            step = max(0.1, round(request.temperature, 1))
-            seed = request.options.seed
-            return DecodeOptions(
-                sampling=True, temperature=step, seed=seed, num_samples=request.n
-            )
-        width = max(DecodeOptions().beam_size, request.n)
-        return DecodeOptions(beam_size=width, return_beams=request.n > 1)
-
-    def _cut(self, text: str, most: int | None) -> tuple[str, str]:
-        """(at most so many tokens of a text, why it ends)."""
-        vocabulary = self._vocabulary("targets")
-        if most is None or vocabulary is None:
-            return text, "stop"
-        ids = vocabulary.encode(text)
-        if len(ids) <= most:
-            return text, "stop"
-        return vocabulary.decode(ids[:most]), "length"
-
-    def _count(self, text: str, feature: str) -> int:
-        vocabulary = self._vocabulary(feature)
-        return len(vocabulary.encode(text)) if vocabulary is not None else 1
-
-    def _vocabulary(self, feature: str) -> Any:
-        found = self.decoder.features.get(feature)
-        return found.vocabulary if found is not None else None
 
 
 def _too_long(reason: str) -> RequestError:

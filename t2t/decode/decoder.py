@@ -144,24 +144,36 @@ class Decoder:
                     results[i] = output
         return results
 
-    def _encode(self, number: int, text: str) -> list[int]:
-        """Ids of a line as the model wants its prompt."""
-        feature = self.features[getattr(self.model, "PROMPT", "inputs")]
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text as the model wants its prompt.
+
+        Raises:
+          ValueError: for what the vocabulary has no ids for.
+        """
+        feature = self.features[self._prompt_name]
         assert feature.vocabulary is not None
+        return [*feature.vocabulary.encode(text), *self._end]
+
+    @property
+    def _end(self) -> list[int]:
+        """A continued text has not ended; an input has."""
+        return [EOS] if "inputs" in self.features else []
+
+    def _encode(self, number: int, text: str) -> list[int]:
+        """Ids of a line, cut where it is too long."""
         try:
-            ids = feature.vocabulary.encode(text)
+            ids = self.encode(text)
         except ValueError as error:
             raise DecodeError(f"line {number + 1}: {error}") from error
-        generates_on = "inputs" not in self.features
-        room = self.max_length if generates_on else self.max_length - 1
-        if len(ids) > room:
+        end = self._end
+        room, size = self.max_length - len(end), len(ids) - len(end)
+        if size > room:
             self.warn(
-                f"line {number + 1} has {len(ids)} tokens: cut to {room} "
+                f"line {number + 1} has {size} tokens: cut to {room} "
                 "(the run's max_length)"
             )
-            ids = ids[:room]
-        # A continued text has not ended; an input has.
-        return ids if generates_on else [*ids, EOS]
+            ids = [*ids[:room], *end]
+        return ids
 
     # -- arrays --------------------------------------------------------------------
 
@@ -173,14 +185,13 @@ class Decoder:
         copies = options.num_samples if options.sampling else 1
         rows = _round_up(len(ids), options.batch_size) * copies
         longest = max(len(row) for row in ids)
-        size = max(_bucket(longest), self.least_slots)
+        size = max(bucket(longest), self.least_slots)
         repeated = [row for row in ids for _ in range(copies)]
         batch = prompt_batch(self._prompt_name, repeated, rows=rows, length=size)
         seeds = np.zeros((rows,), np.int32)
         for i, number in enumerate(numbers):
             for copy in range(copies):
-                sequence = np.random.SeedSequence([options.seed, number, copy])
-                seeds[i * copies + copy] = sequence.generate_state(1)[0] & 0x7FFFFFFF
+                seeds[i * copies + copy] = sample_seed(options.seed, number, copy)
         length = size + options.extra_length
         arguments = (
             {name: tf.constant(value) for name, value in batch.items()},
@@ -198,7 +209,7 @@ class Decoder:
 
     @property
     def _prompt_name(self) -> str:
-        return self.model.PROMPT
+        return getattr(self.model, "PROMPT", "inputs")
 
     def _texts(
         self, tokens: Any, scores: Any, count: int, size: int, options: DecodeOptions
@@ -264,7 +275,7 @@ class Decoder:
         self, ids: Sequence[list[int]], options: DecodeOptions
     ) -> list[list[Output]]:
         """Of each text the likeliest label and its log-probability, or its numbers."""
-        size = _bucket(max(len(row) for row in ids))
+        size = bucket(max(len(row) for row in ids))
         batch = prompt_batch(self._prompt_name, ids, rows=len(ids), length=size)
         told = self._forward(batch)[0].numpy()
         if "label" in self.features:
@@ -341,7 +352,7 @@ class Decoder:
                 [*vocabulary.encode(pair[side])[: self.max_length - 1], EOS]
                 for pair in pairs
             ]
-            size = _bucket(max(len(row) for row in ids))
+            size = bucket(max(len(row) for row in ids))
             batch.update(prompt_batch(name, ids, rows=rows, length=size))
         return batch
 
@@ -381,6 +392,12 @@ def prompt_batch(
     }
 
 
+def sample_seed(seed: int, number: int, copy: int) -> int:
+    """Of a copy of the output of line `number`."""
+    sequence = np.random.SeedSequence([seed, number, copy])
+    return int(sequence.generate_state(1)[0] & 0x7FFFFFFF)
+
+
 def _workers() -> int:
     """Batches decoded at once: one a core, or one where an accelerator does it."""
     if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
@@ -388,7 +405,7 @@ def _workers() -> int:
     return os.cpu_count() or 1
 
 
-def _bucket(length: int) -> int:
+def bucket(length: int) -> int:
     """The next of 16, 32, 64, …: XLA compiles once for each."""
     return max(16, 1 << (length - 1).bit_length())
 

@@ -18,6 +18,7 @@ from typing import Any
 from t2t.decode.engine import ChatOptions
 from t2t.decode.fields import REQUIRED, Fields, RequestError, shown, written
 from t2t.decode.grammar import Limits as Lengths
+from t2t.decode.options import DecodeOptions
 from t2t.decode.references import SIDE, References
 from t2t.media.fetch import Access
 from t2t.media.layout import VOICES
@@ -60,6 +61,9 @@ class Request:
     n: answers.
     counted: whether a stream ends with its usage.
     seal: of PNG and WAV as they leave, such as `Mitigations.seal`.
+    decoding: how a text model's outputs are found; None for the usual.
+    stop: texts before which an answer ends.
+    client: who asks, for turns to be fair.
     """
 
     messages: tuple[Message, ...]
@@ -74,6 +78,9 @@ class Request:
     model: str = ""
     counted: bool = False
     seal: Callable[[bytes], bytes] = lambda data: data
+    decoding: DecodeOptions | None = None
+    stop: tuple[str, ...] = ()
+    client: str = ""
 
 
 def parse(

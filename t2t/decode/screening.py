@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from t2t.decode.answering import Answerer, Counts, Delta, Reply, Writing
+from t2t.decode.answering import (
+    Answerer,
+    Counts,
+    Delta,
+    Occupancy,
+    Reply,
+    Writing,
+)
 from t2t.decode.chat import Chat
 from t2t.decode.engine import ChatOptions
 from t2t.decode.mitigations import (
@@ -33,7 +40,14 @@ class Screened:
     def __init__(self, answerer: Answerer, mitigations: Mitigations) -> None:
         self.answerer, self.mitigations = answerer, mitigations
         self.modalities, self.side = answerer.modalities, answerer.side
+        self.abilities, self.together = answerer.abilities, answerer.together
+        self.decoding = answerer.decoding
         self.transcript = answerer.transcript
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """See `Answerer`."""
+        return self.answerer.occupancy
 
     def rehearse(self) -> None:
         """See `Answerer`."""

@@ -31,7 +31,7 @@ FEW = 4
 class Beams(NamedTuple):
     """The loop's variables."""
 
-    time: Any  # int scalar: tokens fed so far
+    time: Any  # int scalar, or [B] where rows began at different times: tokens fed
     ids: Any  # int [B, W]: last token of each living hypothesis
     parents: Any  # int [B, W]: the hypothesis of the last step that each extends
     scores: Any  # float [B, W]: log-probability of the living
@@ -95,32 +95,46 @@ def beam_search(
         finished_tokens=ops.zeros((*shape, length), "int32"),
         state=state,
     )
-    stop = Stop(alpha, best or width)
+    stop = Stop(alpha, best or width, length)
     beams = _advance(model, constants, beams, stop, sizes, leave=rows // FEW)
     if rows >= FEW:
         beams = _finish_few(model, constants, beams, stop)
-    # What is still alive at the end was cut: it comes after all that ended.
-    cut = beams.scores / length_penalty(length, alpha)
+    return ranked(beams, stop)
+
+
+class Stop(NamedTuple):
+    """When a row is decided: its `best` finished outputs cannot be beaten.
+
+    Each is a number, or [B] where rows differ: GNMT's alpha, how many, most tokens.
+    """
+
+    alpha: Any
+    best: Any
+    length: Any
+
+    def undecided(self, beams: Beams) -> Any:
+        """bool [B]: rows whose best living hypothesis may still become better."""
+        bound = beams.scores[:, 0] / length_penalty(self.length, self.alpha)
+        if isinstance(self.best, int):
+            return beams.finished_scores[:, self.best - 1] < bound
+        last = ops.reshape(self.best - 1, (-1, 1))
+        return _pick(beams.finished_scores, last)[:, 0] < bound
+
+
+def ranked(beams: Beams, stop: Stop) -> tuple[Any, Any]:
+    """Tokens [B, W, L] and scores [B, W], best first.
+
+    What is still alive at the end was cut: it comes after all that ended.
+    """
+    penalty = ops.reshape(length_penalty(stop.length, stop.alpha), (-1, 1))
+    cut = beams.scores / penalty
     cut = ops.where(beams.finished_scores[:, -1:] > LOWEST / 2, LOWEST, cut)
     scores = ops.concatenate([beams.finished_scores, cut], axis=1)
     ended = ops.cast(beams.finished_scores > LOWEST / 2, "float32")
     order = scores + ops.concatenate([ended, ops.zeros_like(ended)], axis=1) * 1e6
-    _, best = ops.top_k(order, width)
+    _, best = ops.top_k(order, beams.ids.shape[1])
     tokens = ops.concatenate([beams.finished_tokens, beams.tokens], axis=1)
     return _pick(tokens, best), _pick(scores, best)
-
-
-class Stop(NamedTuple):
-    """When a row is decided: its `best` finished outputs cannot be beaten."""
-
-    alpha: float
-    best: int
-
-    def undecided(self, beams: Beams) -> Any:
-        """bool [B]: rows whose best living hypothesis may still become better."""
-        length = beams.tokens.shape[2]
-        bound = beams.scores[:, 0] / length_penalty(length, self.alpha)
-        return beams.finished_scores[:, self.best - 1] < bound
 
 
 def _advance(
@@ -164,7 +178,7 @@ def _advance(
                 parents=beams.parents,
             )
             beams = beams._replace(slots=slots, state=state)
-            return _extend(beams, logits, stop.alpha)
+            return extend(beams, logits, stop.alpha)
 
         return step
 
@@ -209,11 +223,15 @@ def _visible(slots: Any, time: Any) -> Any:
     return ops.reshape(ops.logical_and(own, fed), (rows, width, size * width))
 
 
-def _extend(beams: Beams, logits: Any, alpha: float) -> Beams:
-    """Takes the best 2W extensions: ended ones among the first W finish, the best
+def extend(beams: Beams, logits: Any, alpha: Any) -> Beams:
+    """One step of all rows from logits [B, W, V]; `alpha` is a number or [B].
+
+    Takes the best 2W extensions: ended ones among the first W finish, the best
     W others live on. (As OpenNMT, fairseq and CTranslate2 do.)"""
     rows, width, size = ops.shape(logits)
     length = beams.tokens.shape[2]
+    when = ops.reshape(beams.time, (-1, 1))  # [B or 1, 1]
+    penalty = length_penalty(when + 1, ops.reshape(alpha, (-1, 1)))
     logits = ops.cast(logits, "float32")
     chances = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
     chances = without_padding(chances)
@@ -221,13 +239,15 @@ def _extend(beams: Beams, logits: Any, alpha: float) -> Beams:
     scores, flat = top_k(totals, 2 * width)  # [B, 2W]
     parents, ids = flat // size, flat % size
     tokens = ops.where(
-        ops.arange(length) == beams.time, ids[..., None], _pick(beams.tokens, parents)
+        ops.arange(length) == when[..., None],
+        ids[..., None],
+        _pick(beams.tokens, parents),
     )
     ended = ids == EOS
     first = ops.arange(2 * width) < width
     ending = ops.where(
         ops.logical_and(ended, first),
-        scores / length_penalty(beams.time + 1, alpha),
+        scores / penalty,
         LOWEST,
     )
     all_finished = ops.concatenate([beams.finished_scores, ending], axis=1)
@@ -333,18 +353,11 @@ def sample(
             ),
             parents=ops.zeros((rows, 1), "int32"),
         )
-        logits = ops.cast(logits[:, 0], "float32")  # [B, V]
-        chances = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
-        allowed = restrict(
-            without_padding(logits) / temperature,
-            keep_k=keep_k,
-            keep_p=keep_p,
-            min_p=min_p,
-        )
-        seed = mix(ops.bitwise_xor(seeds, mix(ops.cast(time, "uint32"))))
-        chosen = ops.argmax(allowed + gumbel(logits.shape[-1], seed), axis=-1)
-        chosen = ops.where(done, 0, ops.cast(chosen, "int32"))
-        score = ops.take_along_axis(chances, chosen[:, None], axis=1)[:, 0]
+        chosen, score = draw(
+            logits[:, 0], seeds, time,
+            temperature=temperature, keep_k=keep_k, keep_p=keep_p, min_p=min_p,
+        )  # fmt: skip
+        chosen = ops.where(done, 0, chosen)
         scores = scores + ops.where(done, 0.0, score)
         tokens = ops.where(ops.arange(length) == time, chosen[:, None], tokens)
         done = ops.logical_or(done, chosen == EOS)
@@ -362,8 +375,38 @@ def sample(
     return tokens[:, None], scores[:, None]
 
 
-def restrict(logits: Any, *, keep_k: int, keep_p: float, min_p: float) -> Any:
-    """Logits [B, V] with what may not be sampled at -1e9."""
+def draw(
+    logits: Any, seeds: Any, time: Any, *, temperature: Any, **kept: Any
+) -> tuple[Any, Any]:
+    """A random token of each row, and its log-probability before any of `kept`.
+
+    Args:
+      logits: [B, V].
+      seeds: uint32 [B]; time: int scalar or [B], the number of the token.
+      temperature: a number or [B, 1].
+      kept: of `restrict`.
+    """
+    logits = ops.cast(logits, "float32")
+    chances = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
+    allowed = restrict(without_padding(logits) / temperature, **kept)
+    seed = mix(ops.bitwise_xor(seeds, mix(ops.cast(time, "uint32"))))
+    chosen = ops.argmax(allowed + gumbel(logits.shape[-1], seed), axis=-1)
+    chosen = ops.cast(chosen, "int32")
+    return chosen, ops.take_along_axis(chances, chosen[:, None], axis=1)[:, 0]
+
+
+def restrict(logits: Any, *, keep_k: Any, keep_p: Any, min_p: Any) -> Any:
+    """Logits [B, V] with what may not be sampled at -1e9.
+
+    Args: as of `sample`; all numbers, or all [B, 1] where rows differ.
+    """
+    if not isinstance(keep_k, int):
+        asked = (keep_k > 0) | (keep_p < 1.0) | (min_p > 0.0)
+        return ops.cond(
+            ops.any(asked),
+            lambda: _restrict_each(logits, keep_k, keep_p, min_p),
+            lambda: logits,
+        )
     if keep_k:
         least = ops.top_k(logits, min(keep_k, logits.shape[-1]))[0][:, -1:]
         logits = ops.where(logits < least, LOWEST, logits)
@@ -379,6 +422,22 @@ def restrict(logits: Any, *, keep_k: int, keep_p: float, min_p: float) -> Any:
         least = min_p * ops.max(shares, axis=-1, keepdims=True)
         logits = ops.where(shares < least, LOWEST, logits)
     return logits
+
+
+def _restrict_each(logits: Any, keep_k: Any, keep_p: Any, min_p: Any) -> Any:
+    size = logits.shape[-1]
+    ordered = ops.flip(ops.sort(logits, axis=-1), axis=-1)
+    last = ops.where(keep_k > 0, ops.minimum(keep_k, size), size) - 1
+    least = ops.take_along_axis(ordered, last, axis=-1)
+    ordered = ops.where(ordered < least, LOWEST, ordered)
+    shares = ops.softmax(ordered, axis=-1)
+    kept = (ops.cumsum(shares, axis=-1) - shares) < keep_p
+    nucleus = ops.min(ops.where(kept, ordered, -LOWEST), axis=-1, keepdims=True)
+    least = ops.where(keep_p < 1.0, ops.maximum(nucleus, least), least)
+    logits = ops.where(logits < least, LOWEST, logits)
+    shares = ops.softmax(logits, axis=-1)
+    least = min_p * ops.max(shares, axis=-1, keepdims=True)
+    return ops.where(shares < least, LOWEST, logits)
 
 
 def gumbel(size: int, seeds: Any) -> Any:

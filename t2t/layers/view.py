@@ -122,6 +122,23 @@ def cached(
     return View(visible, positions, between, ancestors=ancestors, slot=slot)
 
 
+def slot_times(time: Any, *, slot: Any, slots: int, width: int) -> Any:
+    """When the tokens of a cache's slots were fed: int [B or 1, L·W].
+
+    Args:
+      time: int scalar or [B]: how many tokens were fed before the present one.
+      slot: None where a token's slot is its time. Else int scalar, the place in a ring
+        of L that all rows write to now, whenever they began: what stands there counts
+        backwards from it. (What others left there is masked.)
+      slots: L·W.
+      width: W hypotheses, which have a place together.
+    """
+    places = ops.arange(slots, dtype="int32") // width
+    if slot is None:
+        return places[None]
+    return ops.mod(places - slot + ops.reshape(time, (-1, 1)), slots // width)
+
+
 def _ancestors(visible: Any, distance: Any, count: int) -> Any:
     """int [B, T, P]: the slot of the p-th token before each; -1 for none."""
     found = []

@@ -40,6 +40,12 @@ def path_of(folder: Path, step: int) -> Path:
     return folder / f"checkpoint-{step:08d}.npz"
 
 
+def step_of(path: Path) -> int | None:
+    """The step that a checkpoint's name tells, if it does."""
+    found = PATTERN.match(path.name)
+    return int(found.group(1)) if found else None
+
+
 def steps_in(folder: Path) -> list[int]:
     """Steps of the checkpoints in a folder, ascending."""
     if not folder.is_dir():

@@ -8,10 +8,12 @@ rebinding), and its Origin, which browsers add and pages cannot change, is the H
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import ipaddress
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +56,33 @@ class Gate:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        if scope["type"] == "http":
+            send, ended = self._told(scope, send)
+        else:
+            ended = contextlib.nullcontext()
+        with ended:
+            await self._enter(scope, receive, send)
+
+    def _told(self, scope: Scope, send: Send) -> tuple[Send, Any]:
+        """Sends, and notes what was sent for the metrics when a block ends."""
+        status, since = 499, time.monotonic()
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        def note() -> None:
+            route = scope.get("route")
+            path = route.path if route is not None else "other"
+            self.service.metrics.ended(path, status, time.monotonic() - since)
+
+        ended = contextlib.ExitStack()
+        ended.callback(note)
+        return sending, ended
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {k.decode("latin1"): v.decode("latin1") for k, v in scope["headers"]}
         try:
             self._check_host(headers)

@@ -15,6 +15,7 @@ SPOKEN = {
     "mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus": "audio/ogg",
     "pcm": "audio/pcm",
 }  # fmt: skip
+ABILITIES = ("chat", "complete", "translate")
 WRITTEN = ("json", "text", "verbose_json")
 
 
@@ -183,6 +184,58 @@ def drawing() -> Schema:
     return _object(properties, ("prompt",))
 
 
+MOST_TEXTS, MOST_PROMPTS, MOST_STOPS = 128, 8, 4
+PLAIN_COMPLETION: dict[str, Any] = {
+    "best_of": (1,), "frequency_penalty": (0,), "logit_bias": ({},), "logprobs": (),
+    "presence_penalty": (0,), "suffix": ("",),
+}  # fmt: skip
+IGNORED_COMPLETION = ("user",)
+
+
+def _texts(most: int) -> Schema:
+    texts = {"type": "array", "minItems": 1, "maxItems": most, "items": TEXT}
+    return {"anyOf": [TEXT, texts]}
+
+
+def continuing() -> Schema:
+    """A request of completions."""
+    optional = {
+        "model": TEXT,
+        "max_tokens": _integer(1, 2**31 - 1),
+        "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+        "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        "min_p": {"type": "number", "minimum": 0, "maximum": 1},
+        "top_k": _integer(0, 2**31 - 1),
+        "n": _integer(1, requests.MOST_ANSWERS),
+        "seed": _integer(-(2**63), 2**63 - 1),
+        "stop": _texts(MOST_STOPS),
+        "stream": {"type": "boolean"},
+        "stream_options": _object({"include_usage": {"type": "boolean"}}),
+        "echo": {"type": "boolean"},
+    }
+    return _object(
+        {
+            "prompt": _texts(MOST_PROMPTS),
+            **{name: _or_null(schema) for name, schema in optional.items()},
+            **{name: {} for name in IGNORED_COMPLETION},
+            **_plain(PLAIN_COMPLETION),
+        },
+        ("prompt",),
+    )
+
+
+def translating() -> Schema:
+    """A request of translations."""
+    optional = {
+        "model": TEXT,
+        "n": _integer(1, requests.MOST_ANSWERS),
+        "beam_size": _integer(1, 64),
+        "alpha": {"type": "number", "minimum": 0, "maximum": 5},
+    }
+    optional = {name: _or_null(schema) for name, schema in optional.items()}
+    return _object({"texts": _texts(MOST_TEXTS), **optional}, ("texts",))
+
+
 # -- what is given -------------------------------------------------------------------
 
 
@@ -198,6 +251,8 @@ def model() -> Schema:
         ("id", "object", "created", "owned_by"), id=TEXT, object=_one_of(["model"]),
         created={"type": "integer"}, owned_by=TEXT,
         modalities={"type": "array", "items": _one_of(MODALITIES)},
+        abilities={"type": "array", "items": _one_of(ABILITIES)},
+        step=_or_null({"type": "integer"}),
     )  # fmt: skip
 
 
@@ -217,6 +272,34 @@ def completion() -> Schema:
     return _given(
         ("id", "object", "created", "model", "choices", "usage"), id=TEXT,
         object=_one_of(["chat.completion"]), choices=choices, usage={"type": "object"},
+    )  # fmt: skip
+
+
+def text_completion() -> Schema:
+    choice = _given(
+        ("index", "text", "finish_reason"), index={"type": "integer"}, text=TEXT,
+        finish_reason=TEXT,
+    )  # fmt: skip
+    choices = {"type": "array", "items": choice, "minItems": 1}
+    return _given(
+        ("id", "object", "created", "model", "choices", "usage"), id=TEXT,
+        object=_one_of(["text_completion"]), choices=choices, usage={"type": "object"},
+    )  # fmt: skip
+
+
+def translations() -> Schema:
+    one = _given(
+        ("text", "score", "finish_reason"), text=TEXT,
+        score=_or_null({"type": "number"}), finish_reason=TEXT,
+    )  # fmt: skip
+    found = {"type": "array", "items": one, "minItems": 1}
+    text = _given(
+        ("index", "translations"), index={"type": "integer"}, translations=found
+    )
+    return _given(
+        ("object", "model", "step", "data", "usage"), object=_one_of(["list"]),
+        model=TEXT, step=_or_null({"type": "integer"}),
+        data={"type": "array", "items": text, "minItems": 1}, usage={"type": "object"},
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from t2t.media.layout import VOICES
 from t2t.media.messages import Message, Picture, Sound, Text
 from t2t.serve import openapi, realtime
 from t2t.serve.gate import Gate
+from t2t.serve.metrics import TYPE
 from t2t.serve.openapi import MOST_INPUT, PLAIN_DRAWING, PLAIN_SPEECH, SPOKEN, WRITTEN
 from t2t.serve.replies import (
     Events,
@@ -35,6 +36,7 @@ from t2t.serve.replies import (
     while_there,
 )
 from t2t.serve.service import Service
+from t2t.serve.text_routes import TextRoutes
 
 SAY, DRAW = "say {}", "draw {}"  # as the model learned them
 PAGES = {
@@ -79,7 +81,7 @@ class Routes:
     """What each route does."""
 
     def __init__(self, service: Service) -> None:
-        self.service = service
+        self.service, self.texts = service, TextRoutes(service)
 
     def described(self) -> dict[str, Any]:
         """By its path, what answers there and what it takes and gives."""
@@ -92,6 +94,7 @@ class Routes:
         drawing = told(json(openapi.drawings()), body=json(openapi.drawing()))
         return {
             "/healthz": (self.health, told(health)),
+            "/metrics": (self.metrics, told({"text/plain": openapi.TEXT})),
             "/v1/models": (self.models, told(json(openapi.models()))),
             "/v1/models/{model}": (self.model, told(json(openapi.model()))),
             "/v1/chat/completions": (
@@ -104,6 +107,7 @@ class Routes:
                 self.transcriptions, told(written, body=form),
             ),
             "/v1/images/generations": (self.images, drawing),
+            **self.texts.described(),
         }  # fmt: skip
 
     # -- what is here --------------------------------------------------------------
@@ -116,6 +120,10 @@ class Routes:
             "status": status, "model": service.name, "waiting": service.worker.waiting,
         }  # fmt: skip
         return json_response(found, status=503 if service.loading else 200)
+
+    async def metrics(self) -> Response:
+        """In Prometheus's form."""
+        return Response(self.service.metrics.text(), media_type=TYPE)
 
     async def models(self) -> Response:
         """The one model."""
@@ -134,6 +142,8 @@ class Routes:
         }  # fmt: skip
         if not service.loading:
             found["modalities"] = list(service.answerer.modalities)
+            found["abilities"] = list(service.answerer.abilities)
+            found["step"] = service.step
         return found
 
     # -- answers -------------------------------------------------------------------
@@ -320,8 +330,9 @@ class Routes:
 
 
 ROUTES = (
-    "/v1/models", "/v1/chat/completions", "/v1/audio/speech", "/v1/realtime",
-    "/v1/audio/transcriptions", "/v1/images/generations",
+    "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions",
+    "/v1/translate", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/realtime",
+    "/v1/images/generations",
 )  # fmt: skip
 
 

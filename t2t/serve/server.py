@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import socket
 import sys
 import threading
@@ -14,6 +15,7 @@ import uvicorn
 
 from t2t.decode.answering import Answerer
 from t2t.media import isolation
+from t2t.serve.reloading import Checkpoint, Watch
 from t2t.serve.routes import app
 from t2t.serve.service import ServeOptions, Service
 
@@ -22,17 +24,19 @@ CONNECTIONS = 500  # open at once; more are told so by a status of 503
 
 def serve(
     name: str,
-    load: Callable[[], Answerer],
+    checkpoint: Checkpoint,
     *,
     options: ServeOptions,
     say: Callable[[str], None],
+    reload: float = 0.0,
 ) -> int:
     """Serves until it is stopped; the exit status.
 
     Args:
       name: of the run.
-      load: the run; meanwhile requests are told to come again.
+      checkpoint: while it is being loaded, requests are told to come again.
       say: tells a line to who started it.
+      reload: seconds between two looks for a newer checkpoint; 0 for none.
 
     Raises:
       OSError: when the address cannot be had.
@@ -42,11 +46,22 @@ def serve(
 
     def loading() -> None:
         try:
-            running.load(load)
+            running.load(*checkpoint.take())
             say(f"{name} answers at {running.url}")
         except BaseException as error:
             failed.append(error)
             running.server.should_exit = True
+            return
+        if reload:
+            Watch(checkpoint, again, seconds=reload)
+
+    def again() -> None:
+        try:
+            running.load(*checkpoint.take())
+            say(f"{name} answers with the checkpoint of step {running.service.step}")
+        except Exception as error:  # the older one goes on
+            running.service.metrics.reload_failed()
+            say(f"a newer checkpoint cannot be served: {error}")
 
     say(f"{name} is being loaded; {running.url} for a page to talk to it")
     threading.Thread(target=loading, daemon=True).start()
@@ -79,7 +94,7 @@ class Running:
             ws_max_queue=8,
             h11_max_incomplete_event_size=64 * 1024,
             timeout_keep_alive=5,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=math.ceil(options.deadline),
             limit_concurrency=CONNECTIONS,
         )
         self.server = uvicorn.Server(config)
@@ -89,17 +104,16 @@ class Running:
         host = self.options.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
 
-    def load(self, load: Callable[[], Answerer]) -> None:
-        """Loads the run and compiles what it needs; then requests are answered.
+    def load(self, answerer: Answerer, step: int | None = None) -> None:
+        """Compiles what a run needs that was loaded; then requests are answered.
 
         Raises:
           MediaUnavailable: when files cannot be read that an omni run is sent.
         """
-        answerer = load()
         if answerer.side:
             isolation.prepare()
         answerer.rehearse()
-        self.service.ready(answerer)
+        self.service.ready(answerer, step=step)
 
     def run(self) -> None:
         """Until the server is told to stop."""

@@ -6,16 +6,17 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from t2t import registry
-from t2t.decode.answering import Answerer
+from t2t.decode.answering import Answerer, Reply, Writing
 from t2t.decode.fields import RequestError, shown
 from t2t.decode.requests import Request, parse
 from t2t.media.fetch import Access
 from t2t.media.limits import MEGA, Limits
+from t2t.serve.metrics import Metrics
 from t2t.serve.worker import Work, Worker
 
 
@@ -57,6 +58,8 @@ class Service:
 
     Args:
       name: of the run, which is the model's for clients.
+
+    step: of its checkpoint; loads: how many checkpoints have been ready.
     """
 
     def __init__(self, name: str, options: ServeOptions) -> None:
@@ -64,12 +67,25 @@ class Service:
         self.started = int(time.time())
         self.worker = Worker()
         self._answerer: Answerer | None = None
-        self._admitted, self._voices = 0, 0
+        self._admitted, self._voices, self._count = 0, 0, 0
+        self.step: int | None = None
+        self.loads = 0
+        self.metrics = Metrics(self)
         self._seconds = 1.0  # an answer lately takes
 
-    def ready(self, answerer: Answerer) -> None:
-        """From now on it answers."""
-        self._answerer = answerer
+    def ready(self, answerer: Answerer, *, step: int | None = None) -> None:
+        """From now on it answers; what is being answered is finished by the former.
+
+        Args:
+          step: of its checkpoint.
+        """
+        self._answerer, self.step = answerer, step
+        self.loads += 1
+
+    @property
+    def admitted(self) -> int:
+        """Requests that wait or are answered."""
+        return self._admitted
 
     @property
     def loading(self) -> bool:
@@ -170,9 +186,26 @@ class Service:
     def submit(self, lane: str, request: Request) -> Work:
         """A request's deltas and reply, when it is its lane's turn."""
         answerer = self.answerer
+        if answerer.together:  # its rows are shared in turns: nobody waits here
+            request = dataclasses.replace(request, client=lane)
+            self._count += 1
+            lane = f"{lane} {self._count}"
         return self.worker.submit(
-            lane, lambda: answerer.answer(request), deadline=self.options.deadline
+            lane,
+            lambda: self._counted(answerer.answer(request)),
+            deadline=self.options.deadline,
         )
+
+    def _counted(self, writing: Writing) -> Writing:
+        """The same; what it took is in the metrics."""
+        try:
+            for item in writing:
+                if isinstance(item, Reply):
+                    self.metrics.replied(item)
+                yield item
+        finally:  # a row that nobody waits for is left at once
+            if isinstance(writing, Generator):
+                writing.close()
 
 
 class Place:

@@ -42,7 +42,8 @@ def vocabulary(kind: str, name: str, *, size: int = 8192) -> Vocabulary:
 
     Args:
       kind: 'unigram', 'bpe' (both SentencePiece), 'subwords' or 'bytes'; or the file
-        of a published one, as `t2t-zoo import` writes it.
+        of a published one, as `t2t-zoo import` writes it, or a Tensor2Tensor's
+        `vocab.*` of subwords.
       name: of whose texts it is built, such as 'translate_ende_interface'.
 
     Raises:
@@ -53,6 +54,11 @@ def vocabulary(kind: str, name: str, *, size: int = 8192) -> Vocabulary:
         if path.is_file():
             published.read(path)
         return published
+    if Path(kind).name.startswith("vocab."):
+        subwords = Subwords(f"{name}.theirs")
+        if Path(kind).is_file():  # else the run has it
+            subwords.read(Path(kind))
+        return subwords
     if kind not in KINDS:
         raise ValueError(
             f"vocabulary={kind!r} is not one of {', '.join(KINDS)}."

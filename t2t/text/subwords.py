@@ -157,8 +157,14 @@ class Subwords:
         return files.write(folder, self.name + self.suffix, content.encode())
 
     def load(self, folder: Path) -> None:
-        content = files.read(folder, self.name + self.suffix).decode("utf-8")
-        lines = content.removesuffix("\n").split("\n")
+        self._read(files.read(folder, self.name + self.suffix))
+
+    def read(self, path: Path) -> None:
+        """Takes a file of Tensor2Tensor's, `vocab.*`."""
+        self._read(path.read_bytes())
+
+    def _read(self, content: bytes) -> None:
+        lines = content.decode("utf-8").removesuffix("\n").split("\n")
         self._take([_unquoted(line.rstrip("\r")) for line in lines])
 
 

@@ -82,3 +82,23 @@ def test_every_name_of_the_zoo_exists() -> None:
         for name in re.findall(rf"--{flag}=([a-z0-9_]+)", README):
             if name not in ("spell_backwards", "my_set", "cart_pole_on_ice"):
                 zoo.declaration(kind, name)
+
+
+def test_every_test_that_is_named_exists() -> None:
+    told = (ROOT / "tests" / "README.md").read_text()
+    named = re.findall(r"`(\w+/test_\w+\.py)(?:::(\w+))?`", told)
+    assert len(named) > 20
+    for file, function in named:
+        content = (ROOT / "tests" / file).read_text()
+        assert f"def {function}" in content, (file, function)
+
+
+def test_every_flag_that_is_kept_exists() -> None:
+    """Of the rows of MIGRATING.md that say 'the same'."""
+    told = (ROOT / "MIGRATING.md").read_text()
+    kept = [row for row in told.splitlines() if re.search(r"\| the same", row)]
+    known = "".join(path.read_text() for path in (ROOT / "t2t" / "bin").glob("*.py"))
+    flags = [f for row in kept for f in re.findall(r"--(\w+)", row.split("|")[1])]
+    assert len(flags) > 25
+    for flag in flags:
+        assert f'"{flag}"' in known, flag

@@ -10,7 +10,7 @@ from typing import Any
 import media_toys
 import numpy as np
 
-from t2t.decode.answering import Counts, Delta, Reply
+from t2t.decode.answering import Counts, Delta, Occupancy, Reply
 from t2t.decode.decoder import DecodeError
 from t2t.decode.requests import Request
 from t2t.decode.voice import Chunk
@@ -26,6 +26,10 @@ class FakeAnswerer:
 
     modalities = ("text", "audio", "image")
     side = 24
+    abilities = ("chat", "complete", "translate")
+    decoding = None
+    together = False
+    occupancy = Occupancy()
 
     def __init__(self) -> None:
         self.asked: list[Request] = []

@@ -44,7 +44,7 @@ def started(
     running, answerer = Running("toy", options), FakeAnswerer()
     with running.beside():
         if load:
-            running.load(lambda: behind(answerer))
+            running.load(behind(answerer))
         try:
             yield Served(running, answerer, options.api_key)
         finally:

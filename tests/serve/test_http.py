@@ -181,5 +181,5 @@ def test_while_it_is_being_loaded_clients_are_told_to_come_again() -> None:
             assert int(answer.headers["retry-after"]) >= 1
             assert answer.json()["error"]["code"] == "loading"
         answerer = served.answerer
-        served.running.load(lambda answerer=answerer: answerer)
+        served.running.load(answerer)
         assert served.client().chat.completions.create(model="", messages=ASK).choices

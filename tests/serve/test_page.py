@@ -76,7 +76,7 @@ def omni(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     run = toy_omni.omni_run(tmp_path_factory.mktemp("runs") / "omni")
     running = Running("omni", ServeOptions(port=0))
     with running.beside():
-        running.load(lambda: answerer(t2t.load(run)))
+        running.load(answerer(t2t.load(run)))
         yield running.url
 
 
@@ -200,5 +200,5 @@ def test_it_waits_for_the_model(microphone: Path, tmp_path: Path) -> None:
         with browsing(served.url, microphone=microphone, profile=profile) as page:
             page.until(f"{STATE} == 'the model is being loaded'")
             answerer = served.answerer
-            served.running.load(lambda answerer=answerer: answerer)
+            served.running.load(answerer)
             page.until(f"{STATE} == 'connected'")

@@ -130,7 +130,7 @@ def omni(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
     run = toy_omni.omni_run(tmp_path_factory.mktemp("runs") / "omni")
     running = Running("omni", ServeOptions(port=0))
     with running.beside():
-        running.load(lambda: answerer(t2t.load(run)))
+        running.load(answerer(t2t.load(run)))
         yield _client(running.url)
 
 
