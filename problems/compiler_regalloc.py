@@ -33,6 +33,7 @@ EVICT = (
     "use_def_density max_stage min_stage"
 ).split()
 PRIORITY = ("li_size", "stage", "weight")
+_MOST = 1e4  # of anything observed
 _HIGHEST = 20.0  # of a priority's logarithm; LLVM keeps it in 32 bits
 
 
@@ -94,9 +95,9 @@ class _Evict:
     def observe(self, record: np.ndarray) -> dict[str, np.ndarray]:
         columns = [record[name].reshape(CANDIDATES) for name in EVICT]
         progress = np.full(CANDIDATES, record["progress"].ravel()[0])
-        seen = np.stack([*columns, progress], axis=1).astype(np.float32)
+        seen = np.stack([*columns, progress], axis=1)
         allowed = record["mask"].reshape(CANDIDATES).astype(np.float32)
-        return {"observation": seen, "allowed": allowed}
+        return {"observation": _finite(seen), "allowed": allowed}
 
     def advice(self, record: np.ndarray, action: np.ndarray) -> int:
         """A register that may not be taken is never: the last that may be, instead."""
@@ -109,7 +110,7 @@ class _Priority:
 
     def observe(self, record: np.ndarray) -> dict[str, np.ndarray]:
         values = [float(record[name].ravel()[0]) for name in PRIORITY]
-        size, stage, weight = values
+        size, stage, weight = _finite(np.array(values)).tolist()
         # Sizes and weights are of any scale.
         seen = [np.log1p(max(size, 0.0)), stage, np.log1p(max(weight, 0.0) * 1e3)]
         return {"observation": np.array(seen, np.float32)}
@@ -117,6 +118,12 @@ class _Priority:
     def advice(self, record: np.ndarray, action: np.ndarray) -> np.float32:
         """The action is the priority's logarithm."""
         return np.float32(np.exp(np.clip(float(np.ravel(action)[0]), 0.0, _HIGHEST)))
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Divided by nothing is 0; what may never be spilled weighs as much as can be."""
+    whole = np.nan_to_num(values, nan=0.0, posinf=_MOST, neginf=-_MOST)
+    return np.clip(whole, -_MOST, _MOST).astype(np.float32)
 
 
 @registry.problem

@@ -20,27 +20,6 @@ from t2t.problems.compiler_regalloc import (
 )
 from t2t.problems.problem import DataUnavailable
 
-VALUES = 30
-CROWDED = """
-int other(void);
-int crowded{0}(int *p, int n) {{
-  {1}
-  for (int i = 0; i < n; i++) {{ {2} if (!p[i]) other(); }}
-  return {3};
-}}
-"""
-
-
-def crowded(n: int) -> str:
-    """More values in a loop than there are registers."""
-    names = [f"x{k}" for k in range(VALUES)]
-    begin = " ".join(f"int {x} = p[{k * (n + 1)}];" for k, x in enumerate(names))
-    body = " ".join(
-        f"{x} = {x} * {k + 3} + {names[(7 * k + n) % VALUES]} + i;"
-        for k, x in enumerate(names)
-    )
-    return CROWDED.format(n, begin, body, " ^ ".join(names))
-
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -49,7 +28,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n in range(3):
         path = folder / f"crowded{n}.c"
         path.write_text(
-            f"{crowded(n)}\nint s{n}(int *p) {{ return crowded{n}(p, 3); }}\n"
+            f"{toys.crowded(n)}\nint s{n}(int *p) {{ return crowded{n}(p, 3); }}\n"
         )
         told = ("BSD", "zlib 1.0")
         units.append(Unit("zlib", path.name, path, ("-std=gnu17",), folder, *told))
