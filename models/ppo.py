@@ -73,7 +73,7 @@ class PPO(keras.Model):
         self.discount, self.trace = discount, trace
         self.clip, self.value_clip = clip, value_clip
         self.value_cost, self.entropy_bonus = value_cost, entropy_bonus
-        size = action.size if self.discrete else int(math.prod(action.shape))  # type: ignore
+        size = self.outputs(action)
         hidden = tuple(hidden) or (hidden_size,) * num_layers
         self.encoder = Encoder(
             features["observation"],
@@ -90,6 +90,12 @@ class PPO(keras.Model):
             self.log_std = self.add_weight(
                 name="log_std", shape=(size,), initializer="zeros"
             )
+
+    @staticmethod
+    def outputs(action: Feature) -> int:
+        """Numbers that the policy's tower gives, for each vector that it is given."""
+        whole = action.kind == "label"
+        return action.size if whole else int(math.prod(action.shape))  # type: ignore
 
     def call(
         self, batch: dict[str, Any], *, training: bool = False
@@ -119,7 +125,7 @@ class PPO(keras.Model):
     ) -> tuple[dict[str, Sum], dict[str, Any]]:
         """({'all'}, inner values), over a batch of sequences."""
         advantage, target = self._advantages(batch)
-        rows = {name: flat(batch[name]) for name in ("observation", "action")}
+        rows = {name: flat(batch[name]) for name in self.FEATURES}
         output, inner = self(rows, training=training)
         before = {name: flat(batch[name]) for name in ("log_prob", "value")}
         mask = flat(batch["taken"])

@@ -21,11 +21,12 @@ from t2t.bridge.specs import Header, difference
 from t2t.environments import Environment, Environments
 from t2t.features import Feature
 from t2t.problems.compiler import corpus, credit, sources
-from t2t.problems.compiler.corpus import BadCorpus, Corpus
+from t2t.problems.compiler.corpus import BadCorpus
 from t2t.problems.compiler.gather import Gatherer
 from t2t.problems.compiler.inliners import Inliners
+from t2t.problems.compiler.on_corpus import OnCorpus
 from t2t.problems.compiler.tree import Forest
-from t2t.problems.control import Control, Single, split_seed
+from t2t.problems.control import Single, split_seed
 from t2t.problems.debian.sources import Sources
 from t2t.problems.problem import DataUnavailable
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 @registry.problem
-class CompilerInline(Control):
+class CompilerInline(OnCorpus):
     """Which calls to inline so that the code becomes small; -Oz itself has return 0.
 
     Args:
@@ -47,7 +48,6 @@ class CompilerInline(Control):
 
     FEATURES = {"observation": "real", "default": "label", "action": "label"}
     SUGGESTED = ("inline_ppo", "ppo")
-    licence = "each package's own, as modules.jsonl of the corpus says"
 
     def __init__(
         self,
@@ -59,23 +59,10 @@ class CompilerInline(Control):
     ) -> None:
         if reward not in credit.KINDS:
             raise ValueError(f"reward={reward!r}: {' or '.join(credit.KINDS)}")
-        self.folder, self.wanted = corpus, compiler
+        super().__init__(corpus=corpus, compiler=compiler)
         self.reward, self.most_decisions = reward, most_decisions
         self.forest = Forest()
         self._header: Header | None = None
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        """Raises DataUnavailable: in one line, when there is none."""
-        if not self.folder:
-            raise DataUnavailable(
-                "compiler_inline needs a corpus: t2t-datagen --problem=compiler_inline "
-                "--data_dir=FOLDER, then --corpus=FOLDER"
-            )
-        try:
-            return Corpus(Path(self.folder))
-        except BadCorpus as error:
-            raise DataUnavailable(str(error)) from None
 
     @cached_property
     def compiler(self) -> Compiler:

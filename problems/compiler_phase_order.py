@@ -7,7 +7,6 @@ stops. What counts is the instructions that are left, against -Oz.
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -16,14 +15,14 @@ from t2t.bridge import llvm
 from t2t.bridge.llvm import NoCompiler
 from t2t.environments import Environment, Environments
 from t2t.features import Feature
-from t2t.problems.compiler.corpus import BadCorpus, Corpus
+from t2t.problems.compiler.on_corpus import OnCorpus
 from t2t.problems.compiler.phases import PASSES, WIDTH, Phases, States, opt_of
-from t2t.problems.control import Control, Single, split_seed
+from t2t.problems.control import Single, split_seed
 from t2t.problems.problem import DataUnavailable
 
 
 @registry.problem
-class CompilerPhaseOrder(Control):
+class CompilerPhaseOrder(OnCorpus):
     """Which passes to run, and in which order; what -Oz removes is return 1.
 
     Args:
@@ -34,12 +33,12 @@ class CompilerPhaseOrder(Control):
 
     FEATURES = {"observation": "real", "action": "label"}
     SUGGESTED = ("phase_order_ppo", "ppo")
-    licence = "each package's own, as modules.jsonl of the corpus says"
 
     def __init__(
         self, *, corpus: str = "", compiler: str = "", most_seconds: float = 0.5
     ) -> None:
-        self.folder, self.wanted, self.most_seconds = corpus, compiler, most_seconds
+        super().__init__(corpus=corpus, compiler=compiler)
+        self.most_seconds = most_seconds
 
     @property
     def features(self) -> dict[str, Feature]:  # type: ignore[override]
@@ -47,19 +46,6 @@ class CompilerPhaseOrder(Control):
             "observation": Feature("real", (WIDTH,), "float32", "X"),
             "action": Feature("label", (), "int32", "", classes=len(PASSES)),
         }
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        """Raises DataUnavailable: in one line, when there is none."""
-        if not self.folder:
-            raise DataUnavailable(
-                "compiler_phase_order needs a corpus: t2t-datagen "
-                "--problem=compiler_inline --data_dir=FOLDER, then --corpus=FOLDER"
-            )
-        try:
-            return Corpus(Path(self.folder))
-        except BadCorpus as error:
-            raise DataUnavailable(str(error)) from None
 
     @cached_property
     def states(self) -> States:

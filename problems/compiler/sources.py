@@ -26,14 +26,16 @@ PACKAGES = (
     "zlib libzstd lz4 xz-utils cjson tinyxml2 fmtlib pugixml re2 snappy libyaml "
     "libev bzip2 libjpeg-turbo libwebp giflib lua5.4 libevent jansson leveldb "
     "minizip yajl http-parser libuv1 libsodium mbedtls protobuf-c brotli expat "
-    "zopfli duktape mujs quickjs libtommath libtomcrypt jsoncpp yaml-cpp double- "
-    "conversion simdjson cmark lcms2 openjpeg2 libdeflate utf8proc mpdecimal "
+    "zopfli duktape mujs quickjs libtommath libtomcrypt libjsoncpp yaml-cpp "
+    "double-conversion simdjson cmark lcms2 openjpeg2 libdeflate utf8proc mpdecimal "
     "liblinear libsvm quirc qrencode box2d soundtouch libmodplug game-music-emu "
     "opus speex lame jbig2dec glpk lp-solve minisat2 chipmunk inih libconfig "
     "hoedown wslay lzo2 picosat tidy-html5 jq oniguruma libtheora libogg libvorbis "
     "flac lua-lpeg chibi-scheme tinyscheme libmicrohttpd libxls freetype harfbuzz "
     "graphite2 woff2 geographiclib gdcm enet openal-soft libharu libpng1.6 sqlite3 "
-    "libbsd libmd argon2 libb64 zydis capstone re2c bc gzip sed grep tcc units"
+    "libbsd libmd argon2 libb64 zydis capstone re2c bc gzip sed grep tcc units "
+    "polyclipping squirrel3 ragel md4c advancecomp zpaq wavpack muparser taglib "
+    "libebml libmatroska hunspell marisa crfsuite lzip litehtml ninja-build"
 ).split()
 LANGUAGES = {
     ".c": ("-std=gnu17", "-Wno-implicit-function-declaration", "-Wno-int-conversion"),

@@ -1,13 +1,15 @@
 """t2t-cc: a compiler with a learned policy inside, or one that records what it builds.
 
     CC="t2t-cc --policy=RUN -- clang" make     # smaller code at -Os and -Oz
+    CC="t2t-cc --tries=24 -- clang++" make     # the smallest of 24 compilations of each
     CC="t2t-cc --record=CORPUS -- clang" make  # a corpus of your project
     t2t-cc --policy=RUN -- clang -Oz -c a.c -o a.o
 
 What is not a compilation for size by a clang that can be asked goes to the compiler
 untouched: links, preprocessing, other levels. The policy answers within the compiler
 where its plug-in can be built (llvm-N-dev), else from here over LLVM's channel; without
-an answer LLVM decides for itself.
+an answer LLVM decides for itself. A search of each file's own decisions (--tries) needs
+the plug-in; with a policy it begins with its decisions, too.
 
 Started once a file, so what is not needed is not imported.
 """
@@ -18,11 +20,15 @@ import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-USAGE = "t2t-cc [--policy=RUN|FILE] [--record=FOLDER] [--package=NAME] -- clang …"
-FLAGS = ("policy", "record", "package")
+USAGE = (
+    "t2t-cc [--policy=RUN|FILE] [--tries=N] [--record=FOLDER] [--package=NAME] "
+    "-- clang …"
+)
+FLAGS = ("policy", "tries", "record", "package")
 SOURCES = (".c", ".cc", ".cpp", ".cxx", ".C", ".c++")
 SMALL = ("-Os", "-Oz")
 # Words by which a command does something else than make an object.
@@ -52,6 +58,10 @@ def run(words: Sequence[str]) -> int:
     sources = _sources(command)
     if sources and "record" in given:
         _record(command, sources, Path(given["record"]), given.get("package", ""))
+    if not given.get("tries", "1").isdigit():
+        return _mistake(f"--tries={given['tries']}: how many compilations of a file?")
+    if sources and "tries" in given:
+        return _searched(command, sources, int(given["tries"]), given.get("policy", ""))
     if sources and "policy" in given:
         try:
             return _learned(command, sources, given["policy"])
@@ -104,6 +114,68 @@ def _learned(command: Sequence[str], sources: Sequence[str], policy: str) -> int
     more = [f"-fpass-plugin={plugin}", "-mllvm", MOST_SIZE]
     os.environ["T2T_BRIDGE"] = f"model:{weights}"
     return _plain([*command, *more])
+
+
+def _searched(
+    command: Sequence[str], sources: Sequence[str], tries: int, policy: str
+) -> int:
+    """Compiles plainly, then looks for smaller code and puts it in its place."""
+    import subprocess
+
+    from t2t.bridge import flat, plugins
+    from t2t.problems.compiler.search import STARTS, Search
+
+    try:
+        starts = STARTS
+        if policy:
+            starts = (STARTS[0], flat.load(_weights(policy)), *STARTS[1:])
+        plugin = plugins.build(command[0])
+        if len(sources) > 1 or "-c" not in command:
+            raise ValueError("one file and -c at a time")
+        if not plugin.name.startswith("llvm"):
+            raise ValueError(f"{command[0]} is no clang")
+    except (ValueError, OSError) as error:
+        print(f"t2t-cc: no search: {error}: plain", file=sys.stderr)
+        return _plain(command)
+    try:
+        status = subprocess.run(command).returncode
+    except OSError as error:
+        return _mistake(f"{command[0]}: {error.strerror}")
+    output = _output(command, sources[0])
+    if status or not output.exists():
+        return status
+    with Search(_job_of(command, plugin)) as search:
+        found = search.smallest(tries, starts)
+    if found is None:
+        print(f"t2t-cc: no search: {search.failure}", file=sys.stderr)
+    elif found[1].code.text < found[0].code.text:
+        temporary = output.with_name(f".{output.name}.tmp")
+        temporary.write_bytes(found[1].content)
+        temporary.replace(output)
+    return 0
+
+
+def _job_of(command: Sequence[str], plugin: Path) -> Callable[[Path], Any]:
+    """The same compilation into another file, whose decisions are asked for."""
+    from t2t.bridge.episodes import Job
+
+    words = list(command)
+    if "-o" in words[:-1]:
+        at = words.index("-o")
+        del words[at : at + 2]
+    # Dependencies were written by the compilation that came before.
+    kept = [word for word in words if word not in ("-MD", "-MMD")]
+    more = ("-w", "-Qunused-arguments", f"-fpass-plugin={plugin}", "-mllvm", MOST_SIZE)
+    address = {"T2T_BRIDGE": "{channel}", "T2T_BRIDGE_SITES": "1"}
+    return lambda output: Job(
+        (*kept, *more, "-o", str(output)), address, "unix", "frames"
+    )
+
+
+def _output(command: Sequence[str], source: str) -> Path:
+    if "-o" in command[:-1]:
+        return Path(command[list(command).index("-o") + 1])
+    return Path(Path(source).stem + ".o")
 
 
 def _asked(

@@ -50,6 +50,7 @@ class Questions:
     observations: np.ndarray  # records [B]: observations["name"] is [B, *shape]
     jobs: list[Job]  # [B], who asks
     steps: list[int]  # [B], how many each has asked before
+    contexts: list[str]  # [B], what each was said to be about; '' where nothing was
 
     @property
     def default(self) -> np.ndarray:

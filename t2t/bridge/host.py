@@ -205,6 +205,7 @@ class Host:
                 np.frombuffer(raw, header.record),
                 [one.job for one, _ in group],
                 [len(stream.advice) for _, stream in group],
+                [stream.context for _, stream in group],
             )
             for (one, stream), row in zip(
                 group, rows(self.policy(questions), spec, len(group)), strict=True

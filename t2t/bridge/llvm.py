@@ -132,18 +132,23 @@ class Compiler:
         *,
         plugin: Path | None = None,
         transport: str = "",
+        sites: bool = False,
         **options: Any,
     ) -> Job:
         """A job for a `Host`: over LLVM's channel, or by a plug-in where one is given.
 
         Args:
           transport: of a plug-in; 'unix' by default.
+          sites: whether a plug-in says of each question whose call it is about, as its
+            context: caller, tab, callee.
           **options: of `command`.
         """
         command = self.command(module, output, plugin=plugin, **options)
         if plugin is None:
             return Job(command)
         address = {"T2T_BRIDGE": "{channel}"}
+        if sites:
+            address["T2T_BRIDGE_SITES"] = "1"
         return Job(command, address, transport or "unix", "frames")
 
     def _asked(self, task: str, plugin: Path | None, size_increase: float) -> list[str]:

@@ -21,6 +21,7 @@ from t2t.bridge.episodes import Episode, Failure, Job, Policy, Questions, echo
 from t2t.bridge.host import Host
 from t2t.bridge.llvm import Compiler
 from t2t.bridge.specs import TensorSpec
+from t2t.problems.compiler import measure
 
 SOURCE = Path(__file__).with_name("program.c")
 Build = Callable[[str], Path]
@@ -145,6 +146,29 @@ def test_a_policy_in_the_compiler_decides_as_on_the_host(
     (one,) = recorder.read(tmp_path / "log")
     own = one.records["cost_estimate"] <= 0
     np.testing.assert_array_equal(one.records["inlining_decision"], own)
+
+
+def test_questions_say_whose_call_they_are_about(
+    host: Host, clang: Compiler, build: Build, tmp_path: Path
+):
+    """In the order in which LLVM's own remarks tell them; the code is the same."""
+    path, outputs, told = module(tmp_path), [tmp_path / "a.o", tmp_path / "b.o"], []
+
+    def listen(questions: Questions) -> np.ndarray:
+        told.extend(questions.contexts)
+        return questions.default
+
+    done(host, clang.job(path, outputs[0], plugin=build(clang.name)), listen)
+    assert told and not any(told)
+    told.clear()
+    job = clang.job(path, outputs[1], plugin=build(clang.name), sites=True)
+    (one,) = done(host, job, listen).trajectories
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    asked = measure.job(clang, path, tmp_path / "c.o")
+    episode = done(host, asked, llvm.default_policy(clang))
+    pairs = measure.outcome(episode, tmp_path / "c.o").pairs
+    assert [tuple(site.split("\t")) for site in told] == pairs and len(pairs) > 5
+    assert one.contexts == [(0, ""), *enumerate(told)]
 
 
 # -- GCC -----------------------------------------------------------------------------

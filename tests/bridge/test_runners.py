@@ -144,7 +144,7 @@ def test_flat_weights_answer_a_host():
     made = policy(SIZE)
     records = states(made)[:5]
     header = Header(made.features, made.advice)
-    questions = Questions(header, records, [Job(())] * 5, [0] * 5)
+    questions = Questions(header, records, [Job(())] * 5, [0] * 5, [""] * 5)
     np.testing.assert_array_equal(made(questions), numpys(made, records))
 
 

@@ -25,6 +25,27 @@ MORE = """
 int more_{0}_{1}(int x) {{ return far(x * {1}) - square(x + {1}); }}
 """
 
+VALUES = 30
+CROWDED = """
+int other(void);
+int crowded{0}(int *p, int n) {{
+  {1}
+  for (int i = 0; i < n; i++) {{ {2} if (!p[i]) other(); }}
+  return {3};
+}}
+"""
+
+
+def crowded(n: int) -> str:
+    """More values in a loop than there are registers."""
+    names = [f"x{k}" for k in range(VALUES)]
+    begin = " ".join(f"int {x} = p[{k * (n + 1)}];" for k, x in enumerate(names))
+    body = " ".join(
+        f"{x} = {x} * {k + 3} + {names[(7 * k + n) % VALUES]} + i;"
+        for k, x in enumerate(names)
+    )
+    return CROWDED.format(n, begin, body, " ^ ".join(names))
+
 
 def clang() -> llvm.Compiler:
     """The newest clang; without one the test is skipped."""
@@ -34,21 +55,28 @@ def clang() -> llvm.Compiler:
     return found[0]
 
 
-def units(folder: Path, package: str, count: int) -> list[Unit]:
+def units(folder: Path, package: str, count: int, *, full: bool = False) -> list[Unit]:
+    """Files of a package; `full` ones have more values than there are registers."""
     made = []
     for n in range(count):
         path = folder / f"{package}{n}.c"
         more = [MORE.format(n + 1, k) for k in range(len(package) % 4 + 2 * n)]
+        more += [crowded(len(package) + n)] * full
         path.write_text(SOURCE.format(n + 1, "".join(more)))
         told = ("BSD", f"{package} 1.0")
         made.append(Unit(package, path.name, path, ("-std=gnu17",), folder, *told))
     return made
 
 
-def corpus(folder: Path, packages: tuple[str, ...] = ("zlib", "box2d")) -> Path:
+def corpus(
+    folder: Path,
+    packages: tuple[str, ...] = ("zlib", "box2d"),
+    *,
+    full: bool = False,
+) -> Path:
     """zlib is of the train split, box2d of dev, bzip2 of test."""
     into = folder / "corpus"
     gatherer = Gatherer(into, clang(), parallel=1)
     for package in packages:
-        gatherer.add(units(folder, package, 3))
+        gatherer.add(units(folder, package, 3, full=full))
     return into

@@ -117,3 +117,43 @@ def test_which_commands_are_for_size() -> None:
         ["-c", "a.c"], ["-Oz", "-O2", "a.c"], ["-Oz", "-flto", "a.c"], ["-Oz", "a.o"],
     ):  # fmt: skip
         assert cc._sources(["cc", *words]) == []
+
+
+def test_a_search_makes_smaller_code_of_the_same_behaviour(tmp_path: Path) -> None:
+    """zlib-like: the object is never larger, and what it computes is the same."""
+    compiler = toys.clang()
+    try:
+        plugins.build(compiler.name)
+    except plugins.CannotBuild as error:
+        pytest.skip(str(error))
+    (unit,) = toys.units(tmp_path, "anyone", 1)
+    main = "int first_1(int); int printf(const char *, ...);\n"
+    main += 'int main(void) { printf("%d\\n", first_1(9)); return 0; }\n'
+    (tmp_path / "main.c").write_text(main)
+    sizes, printed = {}, set()
+    for tries in (1, 30):
+        words = (f"--tries={tries}", "--", compiler.name, "-Oz", "-MD", "-c")
+        done = _cc(*words, unit.path.name, "-o", "a.o", cwd=tmp_path)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        sizes[tries] = elf.read(tmp_path / "a.o").text
+        assert (tmp_path / "a.d").exists()
+        link = [str(compiler.path), "main.c", "a.o", "-o", "program"]
+        subprocess.run(link, cwd=tmp_path, check=True)
+        run = subprocess.run([tmp_path / "program"], capture_output=True, check=True)
+        printed.add(run.stdout)
+    assert sizes[30] < sizes[1] and len(printed) == 1 and printed.pop().strip()
+
+
+def test_a_search_of_what_it_cannot_is_a_plain_compilation(tmp_path: Path) -> None:
+    compiler = toys.clang()
+    (unit,) = toys.units(tmp_path, "any", 1)
+    words = ("--tries=9", "--", compiler.name, "-Oz", unit.path.name, "main.c")
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
+    done = _cc(*words, "-o", "program", cwd=tmp_path)
+    assert done.returncode == 0 and "plain" in done.stderr
+    assert (tmp_path / "program").exists()
+    done = _cc("--tries=few", "--", compiler.name, "-Oz", cwd=tmp_path)
+    assert done.returncode == 2 and "--tries=few" in done.stderr
+    (tmp_path / "bad.c").write_text("int f( {")
+    words = ("--tries=9", "--", compiler.name, "-Oz", "-c", "bad.c")
+    assert _cc(*words, cwd=tmp_path).returncode == 1

@@ -41,6 +41,10 @@ ACTIONS = {
     "real": Feature("real", (2,), "float32", "X", low=(-2.0, 0.0), high=(1.0, 4.0)),
 }
 SEEN = Feature("real", (3,), "float32", "X")
+CANDIDATES = {  # three, and what is told of each
+    "observation": Feature("real", (3, 4), "float32", "XY"),
+    "allowed": SEEN,
+}
 
 
 def _features(name: str, action: str = "") -> dict[str, Feature]:
@@ -48,6 +52,8 @@ def _features(name: str, action: str = "") -> dict[str, Feature]:
     features = {"observation": SEEN, "action": ACTIONS[action or kinds[0]]}
     if "default" in registry.current().load("model", name).FEATURES:
         features["default"] = ACTIONS["label"]  # what another does
+    if "allowed" in registry.current().load("model", name).FEATURES:
+        features |= CANDIDATES
     return features
 
 
@@ -55,6 +61,9 @@ def _seen(name: str, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Observations [N, 3] as the model has them."""
     if "default" in _features(name):
         return {"observation": rows, "default": np.zeros(len(rows), np.int32)}
+    if "allowed" in _features(name):
+        told = rows[..., None] * np.arange(1, 5, dtype=np.float32)
+        return {"observation": told, "allowed": np.ones_like(rows)}
     return {"observation": rows}
 
 
@@ -75,9 +84,15 @@ class Spaces:
         from gymnasium import spaces
 
         action = features["action"]
-        self.observation_space: Any = spaces.Box(-1.0, 1.0, (3,), np.float32)
+        parts: dict[str, Any] = {
+            name: spaces.Box(-1.0, 1.0, feature.shape, np.float32)  # type: ignore
+            for name, feature in features.items()
+            if feature.kind == "real" and name != "action"
+        }
+        self.observation_space: Any = parts["observation"]
+        if "allowed" in features:
+            self.observation_space = spaces.Dict(parts)
         if "default" in features:
-            parts = {"observation": self.observation_space}
             default = spaces.Discrete(features["default"].size)
             self.observation_space = spaces.Dict({**parts, "default": default})
         self.action_space: Any = spaces.Discrete(3)

@@ -32,7 +32,7 @@ KNOBS: dict[str, Any] = {"max_frames": 400}
 def _corpus() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="t2t-"))
     atexit.register(shutil.rmtree, folder)
-    return compiler_toys.corpus(folder, ("zlib", "box2d", "bzip2"))
+    return compiler_toys.corpus(folder, ("zlib", "box2d", "bzip2"), full=True)
 
 
 def _problem(name: str) -> Control:

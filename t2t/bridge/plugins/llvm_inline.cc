@@ -4,7 +4,8 @@
 // The advisor is LLVM's own for learned policies, so what is asked is what LLVM's
 // channel sends; only who answers is another. Its own decision goes along, from the
 // cost that it would look at without us. LLVM's -ml-advisor-size-increase-threshold
-// holds here, too.
+// holds here, too. With $T2T_BRIDGE_SITES each question has its call as a context:
+// caller, tab, callee.
 
 #include "t2t_bridge.h"
 
@@ -29,6 +30,7 @@
 #include "llvm/Passes/PassPlugin.h"
 #endif
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -138,9 +140,16 @@ class BridgeAdvisor : public MLInlineAdvisor {
  protected:
   std::unique_ptr<MLInlineAdvice> getAdviceFromModel(
       CallBase &CB, OptimizationRemarkEmitter &ORE) override {
-    static_cast<BridgeRunner &>(*ModelRunner).Own = GetDefaultAdvice(CB);
+    auto &Runner = static_cast<BridgeRunner &>(*ModelRunner);
+    Runner.Own = GetDefaultAdvice(CB);
+    if (Sites)
+      Runner.switchContext(
+          (CB.getCaller()->getName() + "\t" + CB.getCalledFunction()->getName()).str());
     return MLInlineAdvisor::getAdviceFromModel(CB, ORE);
   }
+
+ private:
+  const bool Sites = std::getenv("T2T_BRIDGE_SITES") != nullptr;
 };
 
 // A factory is a bare function, and is given all but this: the analyses of the module
