@@ -34,7 +34,7 @@ PACKAGES = (
     "flac lua-lpeg chibi-scheme tinyscheme libmicrohttpd libxls freetype harfbuzz "
     "graphite2 woff2 geographiclib gdcm enet openal-soft libharu libpng1.6 sqlite3 "
     "libbsd libmd argon2 libb64 zydis capstone re2c bc gzip sed grep tcc units "
-    "polyclipping squirrel3 ragel md4c advancecomp zpaq wavpack muparser taglib "
+    "ragel md4c advancecomp zpaq wavpack muparser taglib "
     "libebml libmatroska hunspell marisa crfsuite lzip litehtml ninja-build"
 ).split()
 LANGUAGES = {

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 REMARKS = ("-fsave-optimization-record", "-foptimization-record-passes=regalloc")
-# As `RegAllocScore` weighs them: a load takes longer than a store or a copy.
+# After LLVM's `RegAllocScore`: a load takes longer than a store or a copy.
 _RELOAD, _SPILL, _COPY = 4.0, 1.0, 0.2
 
 _FUNCTION = re.compile(
