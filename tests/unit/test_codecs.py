@@ -197,7 +197,9 @@ def test_codes_have_to_tell_what_they_stand_for(name: str) -> None:
             features, hidden_size=32, wave_size=16, encoder_blocks=1, letter_weight=1.0
         )
     batch = {
-        n: rng.integers(0, f.classes or 200, (2, *f.shape)).astype(f.dtype)
+        n: rng.integers(0, f.classes or 200, (2, *(s or 1 for s in f.shape))).astype(
+            f.dtype
+        )
         for n, f in features.items()
     }
     batch["weights"] = np.ones(2, np.float32)
