@@ -6,6 +6,7 @@ The CPUs have to be there before TensorFlow starts, so this file is imported fir
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -22,6 +23,10 @@ CPU = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [CPU, CPU]
 )
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell ignores Ctrl-C for what it starts in the background, and children inherit
+    # that; those that tests start are to end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Compiling takes longer the first time, and says nothing about the code.
 settings.register_profile("t2t", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("t2t")
