@@ -15,16 +15,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from t2t.bridge.desk import Desk, Told
+from t2t.bridge.desk import Told
 from t2t.bridge.episodes import Episode, Failure, Job, echo
 from t2t.bridge.host import Host
 from t2t.bridge.llvm import Compiler
-from t2t.environments import Observation, Turn
+from t2t.environments import Observation
 from t2t.problems.compiler import spills
 from t2t.problems.compiler.corpus import Corpus, Module, nth
 from t2t.problems.compiler.spills import Cost
+from t2t.problems.compiler.stepped import PATIENCE, End, Stepped
 
-PATIENCE = 3600.0  # seconds that a compiler waits while others are stepped, too
 SLACK = 1.0  # runs of a function's first block, against functions without a cost
 
 log = logging.getLogger(__name__)
@@ -95,76 +95,24 @@ class Walk:
     taken: list[list[float]] = dataclasses.field(default_factory=list)
 
 
-class Allocators:
-    """As `environments.Environments` says; restored by the decisions so far.
+class Allocators(Stepped):
+    """See `Stepped`.
 
     Args:
       task: what is asked.
       costs: of the defaults, and the corpus; shared by whoever passes the same.
       modules: what is compiled, in an order of its own for each pass.
-      count, seed: see `inliners.Inliners`.
     """
 
     def __init__(
         self, task: Task, costs: Costs, modules: list[Module], count: int, *, seed: int
     ) -> None:
+        super().__init__(count, seed=seed)
         self.task, self.costs, self.modules = task, costs, modules
-        self.count, self.seed = count, seed
-        self.compiles = self.failures = 0
-        self._desk = Desk()
-        self._folder = tempfile.TemporaryDirectory(prefix="t2t-")
-        self._episodes = [0] * count
-        self._walks: list[Walk] = []
-        self._ended = np.zeros(count, bool)
-
-    def reset(self) -> Observation:
-        self._walks = [self._begin(n) for n in range(self.count)]
-        return self._observation()
-
-    def step(self, action: np.ndarray) -> Turn:
-        reward = np.zeros(self.count, np.float32)
-        terminated, truncated = np.zeros((2, self.count), bool)
-        hindsight: list[np.ndarray | None] = [None] * self.count
-        going = [n for n in range(self.count) if not self._ended[n]]
-        ends = self._advance({n: np.asarray(action[n]) for n in going})
-        for n in np.flatnonzero(self._ended).tolist():
-            self._episodes[n] += 1
-            self._walks[n] = self._begin(n)
-        for n, end in ends.items():
-            found = self._found(n, end)
-            terminated[n], truncated[n] = found is not None, found is None
-            hindsight[n] = np.zeros(0, np.float32)
-            if found is not None:
-                reward[n], hindsight[n] = found
-        self._ended = terminated | truncated
-        worth = tuple(hindsight)
-        return Turn(self._observation(), reward, terminated, truncated, worth)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "episodes": list(self._episodes),
-            "taken": [list(walk.taken) for walk in self._walks],
-            "ended": self._ended.tolist(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> Observation:
-        self._episodes = list(state["episodes"])
-        self.reset()
-        self._ended = np.array(state["ended"])
-        for n, taken in enumerate(state["taken"]):
-            for place, action in enumerate(taken):
-                ends = self._advance({n: np.array(action)})
-                if ends and place < len(taken) - 1:
-                    raise RuntimeError(f"{self._walks[n].module.key} asks otherwise")
-        return self._observation()
 
     def report(self) -> dict[str, float]:
         """Compilations, and those that failed."""
         return {"compiles": float(self.compiles), "failures": float(self.failures)}
-
-    def close(self) -> None:
-        self._desk.close()
-        self._folder.cleanup()
 
     # -- parts -----------------------------------------------------------------------
 
@@ -198,24 +146,24 @@ class Allocators:
             self._episodes[n] += 1
         raise RuntimeError(f"LLVM asks nothing of {self.task.NAME} at any module")
 
-    def _advance(self, actions: dict[int, np.ndarray]) -> dict[int, Told]:
-        """Answers; the ends that were met."""
+    def _answer(self, actions: dict[int, Any]) -> dict[int, End]:
         numbers = {}
-        for n, action in actions.items():
-            walk = self._walks[n]
+        for n, given in actions.items():
+            walk, action = self._walks[n], np.asarray(given)
             walk.taken.append(action.tolist())
             record = self._asked(walk)
             self._desk.answer(walk.compiler, self.task.advice(record, action))
             numbers[walk.compiler] = n
-        ends: dict[int, Told] = {}
+        ends: dict[int, End] = {}
         for number, told in self._desk.wait().items():
+            n = numbers[number]
             if isinstance(told, np.ndarray):
-                self._walks[numbers[number]].record = told
+                self._walks[n].record = told
             else:
-                ends[numbers[number]] = told
+                ends[n] = self._found(n, told)
         return ends
 
-    def _found(self, n: int, end: Told) -> tuple[float, np.ndarray] | None:
+    def _found(self, n: int, end: Told) -> End:
         """(the module's reward, each decision's); None where the compiler failed."""
         walk = self._walks[n]
         if isinstance(end, Failure) or not isinstance(end, Episode):
@@ -227,9 +175,6 @@ class Allocators:
         shares = [worth.get(name, 0.0) for name in functions(end)]
         whole = better(spills.total(found.values()), spills.total(default.values()))
         return whole, np.array(shares, np.float32)
-
-    def _output(self, n: int) -> Path:
-        return Path(self._folder.name) / f"{n}.o"
 
 
 def better(found: Cost | None, default: Cost | None) -> float:

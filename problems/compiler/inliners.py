@@ -1,27 +1,24 @@
-"""N compilers, stepped together: each a module at a time, each step a decision."""
+"""N compilers that ask which calls to inline; what is known is not compiled again."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from t2t.bridge.desk import Desk, Told
+from t2t.bridge.desk import Told
 from t2t.bridge.episodes import Episode, Failure
 from t2t.bridge.llvm import Compiler
 from t2t.bridge.specs import matrix
-from t2t.environments import Observation, Turn
+from t2t.environments import Observation
 from t2t.problems.compiler import credit, measure
 from t2t.problems.compiler.corpus import Corpus, Module, nth
 from t2t.problems.compiler.elf import NotAnObject
 from t2t.problems.compiler.measure import Outcome
+from t2t.problems.compiler.stepped import PATIENCE, End, Stepped
 from t2t.problems.compiler.tree import Forest, Question, Tree
-
-PATIENCE = 3600.0  # seconds that a compiler waits while others are stepped, too
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +34,20 @@ class Walk:
     compiler: int = 0  # its number at the desk, once the tree did not suffice
     told: int = 0  # decisions that the compiler has been given
 
+    @property
+    def module(self) -> Module:
+        return self.tree.module
+
     def known(self, decision: int) -> Question | Outcome | None:
         return self.at.after.get(decision)
 
 
-class Inliners:
-    """As `environments.Environments` says; restored by the decisions so far.
+class Inliners(Stepped):
+    """See `Stepped`.
 
     Args:
       corpus, modules: what is compiled, in an order of its own for each pass.
       compiler: the corpus's.
-      count: N.
-      seed: of that order; environment n plays every N-th module of it.
       kind: of credit, see there.
       forest: what is known; shared by whoever passes the same.
     """
@@ -64,65 +63,9 @@ class Inliners:
         kind: str,
         forest: Forest,
     ) -> None:
+        super().__init__(count, seed=seed)
         self.corpus, self.modules, self.compiler = corpus, modules, compiler
-        self.count, self.seed, self.kind, self.forest = count, seed, kind, forest
-        self.compiles = 0
-        self.failures = 0
-        self._desk = Desk()
-        self._folder = tempfile.TemporaryDirectory(prefix="t2t-")
-        self._episodes = [0] * count
-        self._walks: list[Walk] = []
-        self._ended = np.zeros(count, bool)
-
-    def reset(self) -> Observation:
-        self._walks = [self._begin(n) for n in range(self.count)]
-        return self._observation()
-
-    def step(self, action: np.ndarray) -> Turn:
-        reward = np.zeros(self.count, np.float32)
-        terminated, truncated = np.zeros((2, self.count), bool)
-        hindsight: list[np.ndarray | None] = [None] * self.count
-        going = [n for n in range(self.count) if not self._ended[n]]
-        found = self._advance({n: int(action[n]) for n in going})
-        for n in np.flatnonzero(self._ended).tolist():
-            self._episodes[n] += 1
-            self._walks[n] = self._begin(n)
-        for n in going:
-            walk, after = self._walks[n], found[n]
-            if isinstance(after, Question):
-                walk.at = after
-                continue
-            if after is None:
-                truncated[n] = True
-                hindsight[n] = np.zeros(0, np.float32)
-            else:
-                terminated[n] = True
-                reward[n] = credit.saved(after, walk.tree.default)
-                hindsight[n] = self._shares(walk, after)
-        self._ended = terminated | truncated
-        worth = tuple(hindsight)
-        return Turn(self._observation(), reward, terminated, truncated, worth)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "episodes": list(self._episodes),
-            "taken": [list(walk.taken) for walk in self._walks],
-            "ended": self._ended.tolist(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> Observation:
-        self._episodes = list(state["episodes"])
-        self.reset()
-        self._ended = np.array(state["ended"])
-        for n, taken in enumerate(state["taken"]):
-            walk = self._walks[n]
-            for place, decision in enumerate(taken):
-                after = self._advance({n: decision})[n]
-                if isinstance(after, Question):
-                    walk.at = after
-                elif place < len(taken) - 1:
-                    raise RuntimeError(f"{walk.tree.module.key} asks otherwise now")
-        return self._observation()
+        self.kind, self.forest = kind, forest
 
     def report(self) -> dict[str, float]:
         """Compilations, those that failed, and the share of decisions after which
@@ -130,10 +73,6 @@ class Inliners:
         known = self.forest.known / max(1, self.forest.asked)
         found = {"compiles": self.compiles, "failures": self.failures, "known": known}
         return {name: float(value) for name, value in found.items()}
-
-    def close(self) -> None:
-        self._desk.close()
-        self._folder.cleanup()
 
     # -- parts -----------------------------------------------------------------------
 
@@ -148,6 +87,20 @@ class Inliners:
             known = self.corpus.defaults(module)
             tree = self.forest.plant(Tree.of(module, known))
         return Walk(tree, tree.root)
+
+    def _answer(self, actions: dict[int, Any]) -> dict[int, End]:
+        ends: dict[int, End] = {}
+        found = self._advance({n: int(action) for n, action in actions.items()})
+        for n, after in found.items():
+            walk = self._walks[n]
+            if isinstance(after, Question):
+                walk.at = after
+            elif after is None:
+                ends[n] = None
+            else:
+                saved = credit.saved(after, walk.tree.default)
+                ends[n] = saved, self._shares(walk, after)
+        return ends
 
     def _shares(self, walk: Walk, found: Outcome) -> np.ndarray:
         tree, taken, own = walk.tree, np.array(walk.taken), np.array(walk.own)
@@ -218,6 +171,3 @@ class Inliners:
         self.failures += 1
         log.warning("%s: %s", walk.tree.module.key, reason)
         return None
-
-    def _output(self, n: int) -> Path:
-        return Path(self._folder.name) / f"{n}.o"
