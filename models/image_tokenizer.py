@@ -78,7 +78,7 @@ class ImageTokenizer(keras.Model):
         self.paint = _convolution(self.colours or 3, "paint", size=3)
         self.kind_weight = kind_weight
         self.kinds: _Kinds | None = None
-        if "kinds" in features:
+        if "kinds" in features and kind_weight:
             self.kinds = _Kinds(channels[-1], features["kinds"].classes)
             self.METRICS = (*self.METRICS, "kind_accuracy")
 

@@ -110,7 +110,7 @@ class SpeechCodec(keras.Model):
         self.mel = spectrum.mel_matrix(BANDS, bins=bins, rate=RATE)
         self.letter_weight = letter_weight
         self.letters: CausalStack | None = None
-        if "letters" in features:
+        if "letters" in features and letter_weight:
             self.spell = dense(LETTERS_SIZE, name="spell")
             self.letters = CausalStack(LETTERS_SIZE, blocks=1, name="letters")
             self.tell = dense(features["letters"].classes, name="tell")
