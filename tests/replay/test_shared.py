@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import multiprocessing
 import os
@@ -46,9 +47,19 @@ def serving(folder: Path, max_size: int = 40, **kwargs: Any):
         server.stop()
 
 
-def write(client: Any, writer_number: int, count: int, *, shared: bool = True) -> None:
+def write(
+    client: Any,
+    writer_number: int,
+    count: int,
+    *,
+    shared: bool = True,
+    stop: threading.Event | None = None,
+) -> None:
+    """``count`` steps of one writer, fewer where ``stop`` is set before."""
     with Writer(client, "t", shared=shared) as writer:
         for i in range(count):
+            if stop is not None and stop.is_set():
+                break
             number = writer_number * 1_000_000 + i
             x = np.full(WIDTH, number, np.int64)
             writer.append({"x": x, "n": np.int64(number)})
@@ -103,19 +114,22 @@ def test_a_chunk_that_is_being_gathered_is_not_written_to(tmp_path: Path) -> Non
     """A table of few items, written over all the time, read by two samplers."""
     with serving(tmp_path, max_size=12) as (_, client):
         write(client, 0, 20)
-        writers = [
-            threading.Thread(target=write, args=(Client(client.address), n, 3000))
-            for n in (1, 2)
-        ]
-        for thread in writers:
-            thread.start()
-        samplers = [Sampler(client, "t", 8, in_flight=2) for _ in range(2)]
-        batches = 0
-        while any(thread.is_alive() for thread in writers):
-            for sampler in samplers:
-                whole(next(sampler))
-                batches += 1
-        assert batches > 5
+        stop = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            writing = [
+                pool.submit(write, Client(client.address), n, 1_000_000, stop=stop)
+                for n in (1, 2)
+            ]
+            try:
+                samplers = [Sampler(client, "t", 8, in_flight=2) for _ in range(2)]
+                for _ in range(100):
+                    for sampler in samplers:
+                        whole(next(sampler))
+                assert not any(one.done() for one in writing)
+            finally:
+                stop.set()
+        for one in writing:
+            one.result()
 
 
 def _write_and_hang(address: str, ready: Any) -> None:
