@@ -27,9 +27,9 @@ def _learned(
 TASKS = [
     ("gym_pendulum", "ddpg_small", -300.0, {"train_steps": 3000}),
     ("gym_cart_pole", "ppo_small", 195.0, {"train_steps": 800}),
-    ("catch", "rainbow_small", 0.9, {"train_steps": 1500}),
 ]
 SLOW = [
+    ("catch", "rainbow_small", 0.9, {"train_steps": 1500}),
     ("gym_pendulum", "td3_small", -300.0, {"train_steps": 4000}),
     ("gym_pendulum", "sac_small", -300.0, {"train_steps": 4000}),
     ("gym_pendulum", "steve_small", -300.0, {"train_steps": 4000}),
