@@ -111,7 +111,7 @@ class SpeechVoices(Problem):
         while True:
             wanted = [self._utterance(split, rng, texts) for _ in range(AT_ONCE)]
             heard = spoken([utterance for _, _, utterance in wanted])
-            clips = [_cut(samples, rng) for samples in heard]
+            clips = [_cut(sound.samples, rng) for sound in heard]
             echoes = self._sounds.echo([clip / LOUDEST for clip in clips])
             for (voice, kind, said), *both in zip(wanted, clips, echoes, strict=True):
                 about = (voice, kind, said.language, said.variant)

@@ -240,7 +240,7 @@ def _parts(problem: str, hparams_set: str, frames: int) -> tuple[dict[str, float
     from t2t import config as config_lib
     from t2t import experiment
     from t2t.rl import local
-    from t2t.training import devices
+    from t2t.training import tensorflow_devices as devices
 
     config = config_lib.load(hparams_set=hparams_set, problem=problem)
     for knob in ("min_size", "random_steps", "pretrain"):

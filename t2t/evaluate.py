@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from t2t import config as config_lib
 from t2t import metrics as metrics_lib
@@ -26,6 +26,7 @@ from t2t.features import EOS, number_text
 from t2t.run.folder import RunFolder, write_text
 from t2t.run.problems import decoded_examples
 from t2t.sources import Batch, Source
+from t2t.training.backend import backend
 
 VIDEOS = ("mp4", "gif")
 
@@ -54,6 +55,11 @@ class EvaluationOptions:
     early_stopping_delta: float = 0.0
     early_stopping_minimize: bool = True
 
+    @property
+    def decodes(self) -> int:
+        """`decode_examples`, or 0 where no TensorFlow decodes."""
+        return self.decode_examples if backend().name == "tensorflow" else 0
+
     def __post_init__(self) -> None:
         if self.video not in ("", *VIDEOS):
             raise ValueError(f"eval_video={self.video!r}: {' or '.join(VIDEOS)}")
@@ -75,7 +81,7 @@ def check_metric(options: EvaluationOptions, problem: Any, model: Any) -> None:
     names = [*OF_LOSSES, *getattr(model, "METRICS", ())]
     if problem.interactive:
         names = [*problem.METRICS]
-    elif options.decode_examples:
+    elif options.decodes:
         names += problem.METRICS
     name = options.early_stopping_metric
     if name not in names:
@@ -100,13 +106,13 @@ class Losses:
         def run(batch: dict[str, Any]) -> Any:
             losses, inner = model.losses(batch, training=False)
             shares = {
-                name: tf.reduce_sum(value, axis=0)
+                name: ops.sum(value, axis=0)
                 for name, value in inner.items()
                 if name.endswith("/expert_share")
             }
             return losses, inner.get("metrics", {}), shares
 
-        self._run = tf.function(run, jit_compile=jit, autograph=False)
+        self._run = backend().devices.compiled(run, model.variables, jit=jit)
         self._unit = "bits_per_byte"
         self.shares: dict[str, list[float]] = {}  # of each expert, by layer
 
@@ -116,10 +122,9 @@ class Losses:
         counts: dict[str, np.ndarray] = {}
         size = 0
         for batch in itertools.islice(source, steps or None):
-            arrays = {name: tf.constant(value) for name, value in batch.items()}
-            losses, metrics, shares = self._run(arrays)
+            losses, metrics, shares = self._run(batch)
             for name, row in shares.items():
-                counts[name] = counts.get(name, 0.0) + row.numpy()
+                counts[name] = counts.get(name, 0.0) + np.asarray(row)
             named = {
                 f"loss/{g}" if len(losses) > 1 else "loss": v for g, v in losses.items()
             }

@@ -17,14 +17,19 @@ from t2t import registry
 from t2t.features import Feature
 from t2t.knobs import CHOICES
 from t2t.layers.blocks import BlockShape
+from t2t.optimizers.optimizers import make_optimizer
+from t2t.optimizers.schedules import LearningRate
 from t2t.problems.problem import DataUnavailable
 from t2t.run.build import blank_batch
 from t2t.sources import Batch
 from t2t.text import ClassLabels, Pixels, Symbols
+from t2t.training.backend import backend
+from t2t.training.step import Step, StepOptions
 
 DIGITS = Symbols("digits", "0123456789")  # ids 2 to 11
 LABELS = ClassLabels("labels", ("a", "b", "c"))
 LENGTH, ROWS = 8, 4
+STEPS = 2  # of a training
 
 # A model takes those of these that its constructor names.
 KNOBS: dict[str, Any] = {
@@ -153,6 +158,41 @@ def make(
 def packs(offered: dict[str, Feature]) -> bool:
     """Whether several examples share a row: where all is text, or goes along one."""
     return all(f.sequence or f.along for f in offered.values())
+
+
+def step(
+    name: str,
+    *,
+    strategy: str = "none",
+    dropout: float = 0.0,
+    blocks: dict[str, Any] | None = None,
+    jit: bool = False,
+    **options: Any,
+) -> Step:
+    """The step of a tiny model, on what Keras runs on; all that is not asked for is
+    the same."""
+    keras.utils.set_random_seed(0)
+    on = backend()
+    devices = on.devices.make_strategy(strategy)
+    with devices.scope():
+        model = make(name, blocks={"dropout": dropout, **(blocks or {})}, shallow=True)
+
+    def optimizer() -> keras.optimizers.Optimizer:
+        return make_optimizer("sgd", learning_rate=LearningRate(constant=0.1))
+
+    return on.step(
+        model, optimizer, options=StepOptions(**options), strategy=devices, jit=jit
+    )
+
+
+def trained(
+    step: Step, name: str, *, steps: range = range(STEPS)
+) -> dict[str, np.ndarray]:
+    """All variables after some steps on random batches."""
+    for i in steps:
+        metrics = step(i, batch(features(name), seed=i))
+        assert bool(metrics["finite"])
+    return {n: np.array(v) for n, v in step.variables().items()}
 
 
 def batch(

@@ -26,6 +26,7 @@ class Weight:
       default, learned: of LLVM's own decisions, and of the policy's.
       decisions: of the policy; changed: those that are not LLVM's own.
       failure: why there is none; '' when all went well.
+      decided: (LLVM's estimate of the cost, its own choice, the policy's) of each.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Weight:
     decisions: int = 0
     changed: int = 0
     failure: str = ""
+    decided: tuple[tuple[float, int, int], ...] = ()
 
     @property
     def change(self) -> float:
@@ -77,7 +79,7 @@ def weigh(
 def _weight(*results: Episode | Failure) -> Weight:
     plain, asked = sorted(results, key=lambda result: result.job.tag[2])
     name, group, *_ = plain.job.tag
-    sizes, decisions, changed = [], 0, 0
+    sizes, decided = list[int](), list[tuple[float, int, int]]()
     for result in (plain, asked):
         output = result.job.tag[3]
         try:
@@ -90,11 +92,12 @@ def _weight(*results: Episode | Failure) -> Weight:
         finally:
             output.unlink(missing_ok=True)
         for kept in result.trajectories:
-            decisions += len(kept)
-            if kept.header.default:
-                own = kept.observations[kept.header.default].ravel()
-                changed += int(np.sum(own != kept.advice.ravel()))
-    return Weight(name, group, sizes[0], sizes[1], decisions, changed)
+            own, taken = kept.observations[kept.header.default], kept.advice
+            costs = kept.observations["cost_estimate"]
+            columns = (np.ravel(one).tolist() for one in (costs, own, taken))
+            decided += zip(*columns, strict=True)
+    changed = sum(own != taken for _, own, taken in decided)
+    return Weight(name, group, *sizes, len(decided), changed, decided=tuple(decided))
 
 
 def geometric_mean(weights: Sequence[Weight]) -> float:

@@ -51,6 +51,7 @@ command.boolean(
 command.string("data_dir", None, "with --split: where the data are")
 command.string("problem", None, "to play: another of the same kind")
 command.integer("episodes", 10, "to play: how many")
+command.string("report", None, "of modules compiled: a page, with one explained")
 command.string("video", None, "to play: film the first episode, as .mp4 or .gif")
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from t2t.bin.command import UsageError, load_tensorflow
 from t2t.names import close_to
-
-PROGRESS_EVERY = 50  # modules
 
 
 def weigh_run(checkpoint: Path, flags: dict[str, Any], write: Any) -> int:
@@ -25,22 +24,54 @@ def weigh_run(checkpoint: Path, flags: dict[str, Any], write: Any) -> int:
     """
     load_tensorflow()
     from t2t.export.advice import policy_of
-    from t2t.problems.compiler import weigh
+    from t2t.problems.compiler import page, weigh
+    from t2t.run import report
+    from t2t.run.folder import write_text
+    from t2t.training.progress import Progress
 
     problem, policy = policy_of(flags["output_dir"], checkpoint_path=checkpoint)
     modules = list(_modules(problem, flags))
-    compiler = problem.compiler
-    found, failed = [], 0
-    for weight in weigh.weigh(compiler, policy, modules):
+    progress = Progress(0, len(modules))
+    found = []
+    for weight in weigh.weigh(problem.compiler, policy, modules):
         if weight.failure:
-            failed += 1
-            print(f"t2t-decoder: {weight.name}: {weight.failure}", file=sys.stderr)
+            progress.line(f"t2t-decoder: {weight.name}: {weight.failure}")
         found.append(weight)
-        if len(found) % PROGRESS_EVERY == 0:
-            print(f"{len(found)} of {len(modules)} modules", file=sys.stderr)
+        progress.advance()
+    progress.close()
     for line in weigh.table(found):
         write(line)
-    return bool(failed)
+    if flags["report"]:
+        title = Path(flags["output_dir"]).resolve().name
+        explanation = _explained(problem.compiler, policy, modules, found)
+        content = page.body(title, found, explanation)
+        write_text(Path(flags["report"]), report.page(title, content))
+    return any(weight.failure for weight in found)
+
+
+def _explained(
+    compiler: Any,
+    policy: Any,
+    modules: Sequence[tuple[str, str, Path]],
+    found: Sequence[Any],
+) -> Any:
+    """The module that most was saved of, call by call; None where all is the same."""
+    from t2t.bridge import plugins
+    from t2t.problems.compiler.explain import explain
+
+    changed = [w for w in found if not w.failure and w.changed]
+    if not changed:
+        return None
+    most = min(changed, key=lambda w: w.learned - w.default)
+    (module,) = (place for name, _, place in modules if name == most.name)
+    try:
+        # Only a plug-in says whose call a question is about.
+        plugin = plugins.build(compiler.name)
+        make = functools.partial(compiler.job, module, plugin=plugin, sites=True)
+        return explain(most.name, make, policy)
+    except (ValueError, OSError) as error:
+        print(f"t2t-decoder: no module is explained: {error}", file=sys.stderr)
+        return None
 
 
 def _modules(problem: Any, flags: dict[str, Any]) -> Iterator[tuple[str, str, Path]]:

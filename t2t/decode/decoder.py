@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -54,9 +55,14 @@ class Decoder:
       problem: with its vocabularies.
       model: trained; its `PROMPT` names the feature that texts become.
       max_length: most tokens of an input.
+
+    Raises:
+      DecodeError: where Keras runs on something else than TensorFlow.
     """
 
     def __init__(self, problem: Any, model: Any, *, max_length: int = 256) -> None:
+        if keras.backend.backend() != "tensorflow":
+            raise DecodeError("TensorFlow decodes: unset KERAS_BACKEND for this")
         self.problem, self.model, self.max_length = problem, model, max_length
         self.features = problem.offered()
         self.config: Config | None = None  # of the run, where it is of one

@@ -22,7 +22,7 @@ SIDES = {"encoder": "inputs", "decoder": "targets"}
 
 def save(
     run: RunFolder,
-    decoder: Decoder,
+    decoder: Decoder | None,
     *,
     step: int,
     shares: Mapping[str, list[float]],
@@ -32,16 +32,17 @@ def save(
     """Writes insides.json, and pictures/STEP.png where pictures are drawn.
 
     Args:
+      decoder: None where nothing is decoded.
       shares: of each expert, by layer; see `evaluate.Losses`.
       pair: an input and its output, to be looked at.
       drawn: how many pictures, of a run over pixels.
     """
     record: dict[str, Any] = {"step": step, "experts": shares, "pondering": []}
-    if pair is not None and decoder.translates:
+    if pair is not None and decoder is not None and decoder.translates:
         record["pondering"] = pondering(decoder, *pair)
     if record["experts"] or record["pondering"]:
         write_text(run.insides, json.dumps(record, ensure_ascii=False))
-    if drawn and draws(decoder):
+    if drawn and decoder is not None and draws(decoder):
         run.pictures.mkdir(exist_ok=True)
         pictures = draw(decoder, drawn, DecodeOptions(sampling=True, seed=step))
         write_sheet(run.pictures / f"{step:08d}.png", pictures)

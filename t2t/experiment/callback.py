@@ -54,6 +54,8 @@ class Evaluation:
             self.judge = Judge(problem, model, episodes=self.options.episodes)
         else:
             self.losses = Losses(problem, model, jit=jit)
+        self.decoder: Decoder | None = None
+        if self.options.decodes and not problem.interactive:
             self.decoder = Decoder(problem, model, max_length=config.knob("max_length"))
         self.sign = 1 if self.options.early_stopping_minimize else -1
         self.best: tuple[int, float] | None = None
@@ -90,12 +92,12 @@ class Evaluation:
         values = self.losses(source, self.options.steps)
         source.close()
         decodes = None
-        if self.options.decode_examples:
+        if self.decoder is not None:
             decodes = decode_split(
                 self.decoder,
                 self.split,
                 data_dir=self.data_dir,
-                limit=self.options.decode_examples,
+                limit=self.options.decodes,
             )
             if decodes is not None:
                 values.update(decodes.scores(self.problem.METRICS))
@@ -106,7 +108,7 @@ class Evaluation:
             step=step,
             shares=self.losses.shares,
             pair=None if decodes is None else decodes.shown,
-            drawn=min(DRAWN, self.options.decode_examples),
+            drawn=min(DRAWN, self.options.decodes),
         )
         return values
 

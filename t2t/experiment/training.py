@@ -9,8 +9,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from t2t import config as config_lib
 from t2t import registry
 from t2t.config import Config
@@ -28,7 +26,8 @@ from t2t.run.folder import RunFolder, create
 from t2t.run.log import MetricsLog
 from t2t.run.problems import make_problem
 from t2t.run.report import write_report
-from t2t.training import devices, loop, memory
+from t2t.training import loop, memory
+from t2t.training.backend import backend
 from t2t.training.progress import say
 from t2t.training.step import Step, StepOptions
 
@@ -116,8 +115,12 @@ def ready(
       ConfigError, UnknownName, FeatureMismatch, DataMissing, TooLarge: in one line.
     """
     problem = prepare(config)
+    if problem.interactive and backend().name != "tensorflow":
+        raise config_lib.ConfigError(
+            f"{config.knob('problem')} is acted for by TensorFlow: unset KERAS_BACKEND"
+        )
     options: ExperimentOptions = config_lib.build("experiment")()
-    strategy = devices.make_strategy(options.strategy)
+    strategy = backend().devices.make_strategy(options.strategy)
     step_options: StepOptions = config_lib.build("step")()
     multiple = strategy.num_replicas_in_sync * step_options.accumulate
     source: Any = None
@@ -161,7 +164,7 @@ def train(
     made = ready(config, folder=root, data_dir=data_dir, remote=remote, base=base)
     problem, source, step = made.problem, made.source, made.step
     # Of several workers the chief writes the run; the others keep notes in its folder.
-    worker = devices.worker_number(step.strategy)
+    worker = backend().devices.worker_number(step.strategy)
     own = root / "workers" / str(worker) if worker else root
     evaluates = schedule == "train_and_evaluate" and worker == 0
     if evaluates:
@@ -296,11 +299,12 @@ def make_step(
     problem: Any,
     options: ExperimentOptions,
     step_options: StepOptions,
-    strategy: tf.distribute.Strategy,
+    strategy: Any,
     base: Path | None = None,
 ) -> Step:
     """The step of a model that is new, of which only adapters learn where it has a
     base."""
+    devices = backend().devices
     dtype = devices.default_dtype() if options.dtype == "auto" else options.dtype
     with strategy.scope():
         model = build.make_model(
@@ -309,7 +313,7 @@ def make_step(
     if base is not None:
         learns = adapters.freeze(model, checkpoints.model_arrays(base))
         say(f"{len(learns)} arrays learn: adapters, and what {base} lacks")
-    return Step(
+    return backend().step(
         distilled(model, problem, config),
         config_lib.build("optimizer"),
         options=step_options,

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from t2t import registry
 from t2t.layers.seeds import random_seed
@@ -91,7 +91,7 @@ def train(
             batch = next(source)
             metrics = step(done, batch)
             if "priority" in metrics:
-                source.feedback(batch, metrics.pop("priority").numpy())
+                source.feedback(batch, np.asarray(metrics.pop("priority")))
             # Looking at the step before keeps an accelerator busy with this one.
             if previous is not None:
                 _check_finite(step, *previous)
@@ -208,7 +208,8 @@ def first_not_finite(model: Any, batch: Batch) -> str:
             return f", first in the weights {variable.path}"
     with random_seed(0):
         outputs, inner = model(
-            {name: tf.constant(value) for name, value in batch.items()}, training=True
+            {name: ops.convert_to_tensor(value) for name, value in batch.items()},
+            training=True,
         )
     for name, value in [*inner.items(), ("outputs", outputs)]:
         if not np.all(np.isfinite(np.asarray(value))):

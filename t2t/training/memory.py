@@ -10,15 +10,15 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from t2t.layers.seeds import random_seed
 from t2t.sources import Batch
+from t2t.training.backend import backend
 from t2t.training.step import Step
 
 # Measured: peak memory above the framework's own, over the sum of all outputs.
 KEPT = 0.35
-FRAMEWORK = 600e6  # bytes that TensorFlow itself takes
+FRAMEWORK = 600e6  # bytes that TensorFlow or JAX itself takes
 
 
 class TooLarge(ValueError):
@@ -53,28 +53,19 @@ def footprint(step: Step, batch: Batch) -> Footprint:
     parameters = sum(int(np.prod(v.shape)) for v in trained)
     state = sum(int(np.prod(v.shape)) * 4 for v in step.variables().values())
     share = step.multiple_of
-    signature = {
-        name: tf.TensorSpec((len(value) // share, *value.shape[1:]), value.dtype)
-        for name, value in batch.items()
-    }
+    rows = {name: value[: len(value) // share] for name, value in batch.items()}
 
-    def forward(rows: dict[str, Any]) -> Any:
+    def forward(rows: Batch) -> Any:
         with random_seed(0):
             return step.model.losses(rows, training=True)[0]
 
-    graph = tf.function(forward, autograph=False).get_concrete_function(signature).graph
-    outputs = sum(
-        tensor.dtype.size * int(np.prod(tensor.shape))
-        for operation in graph.get_operations()
-        for tensor in operation.outputs
-        if tensor.shape.is_fully_defined() and tensor.dtype.is_floating
-    )
+    outputs = backend().devices.outputs(forward, rows)
     return Footprint(parameters, state + parameters * 4, int(outputs * KEPT))
 
 
 def available() -> int | None:
     """Bytes free on the machine; None with accelerators, which do not say."""
-    if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
+    if backend().devices.on_accelerator():
         return None
     import psutil
 

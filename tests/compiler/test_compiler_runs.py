@@ -58,7 +58,9 @@ def test_a_clone_makes_the_same_code(clone: Path, corpus: Path) -> None:
     told = _run(
         "t2t.bin.decoder", "--problem=compiler_inline", f"--output_dir={clone}",
         f"--decode_from_file={corpus / 'modules.txt'}",
+        f"--report={corpus / 'page.html'}",
     )  # fmt: skip
+    assert "bzip2" in (corpus / "page.html").read_text()
     rows = [line.split() for line in told.splitlines()]
     known = {m.key: m for m in Corpus(corpus).modules}
     for row in rows[1:3]:

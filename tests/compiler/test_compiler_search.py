@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 
 from t2t.bridge import plugins
 from t2t.bridge.episodes import Job, echo
+from t2t.problems.compiler.explain import explain
+from t2t.problems.compiler.page import body
 from t2t.problems.compiler.search import STARTS, Search, Site, _above, below
+from t2t.problems.compiler.weigh import Weight
 
 SOURCE = """
 static int tiny(int x) { return x + 1; }
@@ -93,3 +97,21 @@ def test_a_module_that_does_not_compile_says_why(make: Any, tmp_path: Path) -> N
     (tmp_path / "bad.c").write_text("int f( {")
     with Search(lambda o: clang.job(tmp_path / "bad.c", o, task="inline")) as search:
         assert search.smallest(5) is None and "bad.c" in search.failure
+
+
+def test_what_each_decision_saves_is_told(make: Any) -> None:
+    found = explain("a.c", make, below(-1_000_000))
+    assert found.decisions and found.saved < 0  # toys are smaller inlined
+    assert all(d.taken == 0 for d in found.decisions)
+    with Search(make) as search:
+        plain = search.compiled(echo)
+        for decision in found.decisions:
+            alone = search.compiled(echo, {decision.site: 0})
+            assert plain is not None and alone is not None
+            assert decision.saved == plain.code.text - alone.code.text
+    assert "tiny" in {callee for (_, callee, _), *_ in map(astuple, found.decisions)}
+    few = explain("a.c", make, below(-1_000_000), most=1)
+    assert [d.saved is None for d in few.decisions].count(False) == 1
+    shown = body("run", [Weight("a.c", "a", 100, 90, 1, 1, "", ((-5.0, 1, 0),))], found)
+    assert "a.c, call by call" in shown and "by LLVM alone: 1" in shown
+    assert "-10.00%" in shown and shown.count("<circle") == 1

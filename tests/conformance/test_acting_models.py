@@ -25,7 +25,7 @@ from t2t.rl.local import Acting
 from t2t.run import checkpoints
 from t2t.run.build import blank_batch
 from t2t.run.checkpoints import Checkpoints
-from t2t.training.step import Step
+from t2t.training.tensorflow_step import TensorFlowStep
 
 NAMES = kit.models(method="act")
 EVERY = pytest.mark.parametrize("name", NAMES)
@@ -117,14 +117,14 @@ def _source(name: str, model: Any, folder: Path, count: int = 4) -> Acting:
     )
 
 
-def _step(model: Any) -> Step:
+def _step(model: Any) -> TensorFlowStep:
     def optimizer() -> keras.optimizers.Optimizer:
         return make_optimizer("adam", learning_rate=LearningRate(constant=0.01))
 
-    return Step(model, optimizer, jit=False, seed=1)
+    return TensorFlowStep(model, optimizer, jit=False, seed=1)
 
 
-def _train(step: Step, source: Acting, numbers: range) -> dict[str, Any]:
+def _train(step: TensorFlowStep, source: Acting, numbers: range) -> dict[str, Any]:
     for number in numbers:
         batch = next(source)
         metrics = step(number, batch)

@@ -11,46 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from t2t.optimizers.optimizers import make_optimizer
-from t2t.optimizers.schedules import LearningRate
 from t2t.run import checkpoints
 from t2t.run.checkpoints import Checkpoints
-from t2t.training.devices import make_strategy
-from t2t.training.step import Step, StepOptions
 
 EVERY = pytest.mark.parametrize("name", kit.models())
-STEPS = 2
-
-
-def _step(
-    name: str,
-    *,
-    strategy: str = "none",
-    dropout: float = 0.0,
-    blocks: dict[str, Any] | None = None,
-    **knobs: Any,
-) -> Step:
-    """A tiny model's step; all that the test does not ask for is the same."""
-    keras.utils.set_random_seed(0)
-    devices = make_strategy(strategy)
-    jit = knobs.pop("jit", False)
-    with devices.scope():
-        blocks = {"dropout": dropout, **(blocks or {})}
-        model = kit.make(name, blocks=blocks, shallow=True)
-
-    def optimizer() -> keras.optimizers.Optimizer:
-        return make_optimizer("sgd", learning_rate=LearningRate(constant=0.1))
-
-    return Step(
-        model, optimizer, options=StepOptions(**knobs), strategy=devices, jit=jit
-    )
-
-
-def _trained(step: Step, name: str, *, steps: range = range(STEPS)) -> dict[str, Any]:
-    for i in steps:
-        metrics = step(i, kit.batch(kit.features(name), seed=i))
-        assert bool(metrics["finite"])
-    return {n: np.array(v) for n, v in step.variables().items()}
 
 
 def _same(one: dict[str, Any], other: dict[str, Any], tolerance: float) -> None:
@@ -84,11 +48,11 @@ def test_sharding_and_compiling_change_nothing(
 ) -> None:
     """One device, two replicas under XLA and four micro-batches: the same weights."""
     clipped: dict[str, Any] = {"clip_norm": 0.5, "blocks": blocks}
-    plain = _trained(_step(name, **clipped), name)
-    replicas = _step(name, strategy="mirrored", jit=True, **clipped)
-    _same(plain, _trained(replicas, name), 1e-6)
-    parts = _step(name, accumulate=4, **clipped)
-    _same(plain, _trained(parts, name), 1e-6)
+    plain = kit.trained(kit.step(name, **clipped), name)
+    replicas = kit.step(name, strategy="mirrored", jit=True, **clipped)
+    _same(plain, kit.trained(replicas, name), 1e-6)
+    parts = kit.step(name, accumulate=4, **clipped)
+    _same(plain, kit.trained(parts, name), 1e-6)
 
 
 @EVERY
@@ -129,15 +93,15 @@ def test_save_and_load(name: str, tmp_path: Path) -> None:
 
 @EVERY
 def test_resumed_with_dropout_is_bit_identical(name: str, tmp_path: Path) -> None:
-    step = _step(name, dropout=0.3, ema_decay=0.9)
+    step = kit.step(name, dropout=0.3, ema_decay=0.9)
     store = Checkpoints(tmp_path)
-    _trained(step, name, steps=range(2))
+    kit.trained(step, name, steps=range(2))
     store.save(2, step.variables(), {}, block=True)
-    whole = _trained(step, name, steps=range(2, 4))
+    whole = kit.trained(step, name, steps=range(2, 4))
 
-    again = _step(name, dropout=0.3, ema_decay=0.9)
+    again = kit.step(name, dropout=0.3, ema_decay=0.9)
     assert store.restore(again.variables()) == (2, {})
-    _same(whole, _trained(again, name, steps=range(2, 4)), 0.0)
+    _same(whole, kit.trained(again, name, steps=range(2, 4)), 0.0)
 
 
 @EVERY

@@ -78,7 +78,7 @@ def test_builds_and_steps(name: str) -> None:
     if MODELS[name] in kit.models(method="act"):
         pytest.skip("see test_acting_models.py")
     import t2t.experiment  # noqa: F401  registers what the sets bind
-    from t2t.training.step import Step
+    from t2t.training.tensorflow_step import TensorFlowStep
 
     knobs = _load(name).knobs
     small = ",".join(f"{k}={v!r}" for k, v in TINY.items() if knobs.get(k))
@@ -87,7 +87,9 @@ def test_builds_and_steps(name: str) -> None:
     offered = kit.features(config.knob("model"))
     model = build.make_model(config, offered)
     options = config_lib.build("step")()
-    step = Step(model, config_lib.build("optimizer"), options=options, jit=False)
+    step = TensorFlowStep(
+        model, config_lib.build("optimizer"), options=options, jit=False
+    )
     # Once is quicker without a graph.
     tf.config.run_functions_eagerly(True)
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import keras
 import kit
 import numpy as np
 import pytest
+from toy_omni import tokenizer_files
 
 from t2t.decode.decoder import DecodeError
 from t2t.decode.guard import (
@@ -27,6 +29,7 @@ from t2t.media import tokenizers
 from t2t.media.layout import VOICES
 from t2t.models.voice_guard import VoiceGuard
 from t2t.problems.omni import voices
+from t2t.problems.speech import SAMPLES
 from t2t.problems.speech_voices import OTHER, Clip, SpeechVoices
 
 FRAME, FRAMES = 640, 12
@@ -162,3 +165,16 @@ def test_the_problem_and_the_guard_count_voices_alike() -> None:
     assert labels is not None and labels.size == len(VOICES) + 1
     assert tuple(voices.ASSISTANTS) == VOICES
     assert [labels.encode(name)[0] for name in (*VOICES, OTHER)] == list(range(5))
+
+
+def test_clips_are_raw_and_coded_by_turns(tmp_path: Path) -> None:
+    tokenizer_files(tmp_path)
+    problem = SpeechVoices(clips=4)
+    problem.load_vocabularies(tmp_path)
+    names = (*VOICES, OTHER)
+    clips = list(itertools.islice(problem.clip_stream("test"), 4))
+    assert [clip.coded for clip in clips] == [False, True] * 2
+    for raw, coded in zip(clips[::2], clips[1::2], strict=True):
+        assert raw.voice == coded.voice in names
+        assert raw.samples.dtype == np.int16 and np.abs(raw.samples).max() > 1000
+        assert raw.samples.shape == coded.samples.shape == (SAMPLES,)

@@ -24,7 +24,8 @@ from t2t.run.log import MetricsLog, read_records
 from t2t.sources import Source
 from t2t.training import loop
 from t2t.training.loop import Callback, NotFinite
-from t2t.training.step import Step, StepOptions
+from t2t.training.step import StepOptions
+from t2t.training.tensorflow_step import TensorFlowStep
 
 
 class Run:
@@ -46,7 +47,7 @@ class Run:
             num_layers=1,
         )
         model(kit.batch({"targets": problem.offered()["targets"]}))
-        self.step = Step(
+        self.step = TensorFlowStep(
             model,
             lambda: make_optimizer("adam", learning_rate=LearningRate(constant=rate)),
             options=StepOptions(ema_decay=0.9),

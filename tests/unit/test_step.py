@@ -14,8 +14,9 @@ import pytest
 from t2t.layers.dropout import Dropout
 from t2t.optimizers.optimizers import make_optimizer
 from t2t.optimizers.schedules import LearningRate
-from t2t.training.devices import make_strategy, split_rows
-from t2t.training.step import Step, StepOptions, averaged_weights
+from t2t.training.step import StepOptions, averaged_weights
+from t2t.training.tensorflow_devices import make_strategy, split_rows
+from t2t.training.tensorflow_step import TensorFlowStep
 
 
 class Line(keras.Model):
@@ -93,7 +94,7 @@ def _step(
     devices = make_strategy(strategy)
     with devices.scope():
         model = model or Line(rate=rate)
-    return Step(model, _sgd(), options=StepOptions(**knobs), strategy=devices)
+    return TensorFlowStep(model, _sgd(), options=StepOptions(**knobs), strategy=devices)
 
 
 SHARDINGS = [{}, {"strategy": "mirrored"}, {"accumulate": 2}]
@@ -155,7 +156,7 @@ def test_a_statistic_is_followed_however_the_batch_is_shared(
     with devices.scope():
         model = Centred()
     options = StepOptions(accumulate=sharding.get("accumulate", 1))
-    step = Step(model, _sgd(), options=options, strategy=devices)
+    step = TensorFlowStep(model, _sgd(), options=options, strategy=devices)
     expected = np.zeros(3)
     for number in range(4):
         batch = _batch(seed=number)
@@ -189,7 +190,7 @@ def test_dropout_differs_by_step_replica_and_micro_batch() -> None:
     size = 64
     wide = {"x": np.ones((4, size), np.float32), "weights": batch["weights"]}
 
-    def kept(step: Step, number: int) -> np.ndarray:
+    def kept(step: TensorFlowStep, number: int) -> np.ndarray:
         before = np.array(step.model.w)
         step(number, wide)
         return before - np.array(step.model.w)  # the mean over rows of the mask
@@ -199,7 +200,7 @@ def test_dropout_differs_by_step_replica_and_micro_batch() -> None:
         with devices.scope():
             model = Line(size, rate=0.5)
         options = StepOptions(accumulate=sharding.get("accumulate", 1))
-        step = Step(model, _sgd(), options=options, strategy=devices)
+        step = TensorFlowStep(model, _sgd(), options=options, strategy=devices)
         first, second, again = (kept(step, i) for i in (0, 1, 0))
         assert not np.allclose(first, second), "another step, another mask"
         np.testing.assert_allclose(first, again, atol=1e-6)
@@ -234,12 +235,12 @@ class Twins(keras.Model):
 
 def test_two_layers_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="give every layer a name of its own"):
-        Step(Twins(), _sgd(), jit=False).variables()
+        TensorFlowStep(Twins(), _sgd(), jit=False).variables()
 
 
 def test_the_learning_rate_is_that_of_the_next_step() -> None:
     rate = LearningRate("constant*linear_warmup", constant=1.0, warmup_steps=4)
-    step = Step(Line(), lambda: make_optimizer("sgd", learning_rate=rate))
+    step = TensorFlowStep(Line(), lambda: make_optimizer("sgd", learning_rate=rate))
     assert step.learning_rate() == pytest.approx(0.25)
     step(0, _batch())
     assert step.learning_rate() == pytest.approx(0.5)

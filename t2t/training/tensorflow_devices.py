@@ -1,18 +1,22 @@
 """Where a run computes: `tf.distribute` strategies by name, and number formats.
 
 TPUs: TensorFlow 2.21 has no TPU wheel, so 'tpu' is the code path of
-`tf.distribute.TPUStrategy` and has never been run on one; models and layers are
-`keras.ops` only, which leaves the road of the JAX backend open.
+`tf.distribute.TPUStrategy` and has never been run on one; `jax_devices` is the road
+to them.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from t2t import knobs
+from t2t.sources import Batch
 
 
 def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
@@ -59,10 +63,34 @@ def worker_number(strategy: tf.distribute.Strategy) -> int:
 def default_dtype() -> str:
     """bfloat16 with float32 weights on accelerators; float32 on CPUs, where
     bfloat16 was measured to buy nothing."""
-    accelerators = tf.config.list_logical_devices(
-        "GPU"
-    ) + tf.config.list_logical_devices("TPU")
-    return "mixed_bfloat16" if accelerators else "float32"
+    return "mixed_bfloat16" if on_accelerator() else "float32"
+
+
+def on_accelerator() -> bool:
+    return bool(
+        tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
+    )
+
+
+def compiled(
+    function: Callable[[Batch], Any], variables: Sequence[keras.Variable], *, jit: bool
+) -> Callable[[Batch], Any]:
+    """`function` of a host batch, that reads `variables` as they are when it is
+    called."""
+    run = tf.function(function, jit_compile=jit, autograph=False)
+    return lambda batch: run({n: tf.constant(value) for n, value in batch.items()})
+
+
+def outputs(function: Callable[[Batch], Any], batch: Batch) -> int:
+    """Bytes of the results of all of a function's operations on floats."""
+    signature = {n: tf.TensorSpec(v.shape, v.dtype) for n, v in batch.items()}
+    run = tf.function(function, autograph=False)
+    return sum(
+        tensor.dtype.size * int(np.prod(tensor.shape))
+        for operation in run.get_concrete_function(signature).graph.get_operations()
+        for tensor in operation.outputs
+        if tensor.shape.is_fully_defined() and tensor.dtype.is_floating
+    )
 
 
 def split_rows(
