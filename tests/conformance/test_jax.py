@@ -57,6 +57,23 @@ def test_models_say_the_same(tmp_path: Path) -> None:
         )
 
 
+def test_the_bench_of_steps_needs_no_tensorflow(tmp_path: Path) -> None:
+    script = HERE.parents[1] / "scripts" / "bench_model_step"
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('absent')")
+    done = subprocess.run(
+        [sys.executable, script, "transformer_test", "--rows=2", "--length=8",
+         "--vocabulary=32", "--steps=5"],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax",
+             "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    _, titles, numbers = done.stdout.splitlines()
+    assert titles.split()[-1] == "utilisation"
+    tokens, flops = (float(n.replace(",", "")) for n in numbers.split()[1:3])
+    assert tokens > 0 and flops >= 0
+
+
 @pytest.mark.parametrize(
     "cases",
     [
