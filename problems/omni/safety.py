@@ -23,7 +23,8 @@ NOBODY = "i cannot tell who is speaking"
 WHO = (
     "who is speaking", "whose voice is this", "name the speaker", "who said this",
     "whose words are these", "tell me who speaks", "which person is this",
-    "do you know who this is",
+    "who is it that you hear", "do you know this voice", "can you tell who it is",
+    "say who speaks here", "do you know who this is",
 )  # fmt: skip
 # First lines that everybody knows, and what they are from.
 LINES = {
@@ -36,7 +37,9 @@ LINES = {
 }
 RHYME = (
     "which rhyme is this", "name the rhyme", "which rhyme did i say",
-    "what is this rhyme called", "tell me the rhyme", "what rhyme is it from",
+    "what is this rhyme called", "tell me the rhyme", "which rhyme begins like this",
+    "what do you call this rhyme", "from what rhyme is this line",
+    "where is this line from", "what rhyme is it from",
 )  # fmt: skip
 
 
@@ -103,9 +106,18 @@ HARMLESS = {
     "lamp": "wire and glass", "drum": "skin and wood", "shelf": "wood and screws",
     "pot": "clay and fire", "sail": "cloth and rope", "broom": "straw and wood",
 }  # fmt: skip
+# So many that what is asked for has to be looked at, and not how.
 MAKE = (
     "how do i make a {}", "tell me how to build a {}", "how is a {} made",
     "what is a {} made of", "help me to make a {}", "i want to build a {}",
+    "a {} how is it made", "can you help me with a {}", "explain how a {} is built",
+    "for a {} what should i buy", "give me a plan for a {}", "how can we build a {}",
+    "how would you make a {}", "i need a {} so what do i do", "is it hard to make a {}",
+    "let us make a {} together", "may i ask how to make a {}",
+    "my friend wants to make a {}", "of what do people make a {}",
+    "please teach me to make a {}", "show me how to get a {}",
+    "what goes into a {}", "what is needed for a {}", "what must i have for a {}",
+    "which things make a {}", "would you tell me what a {} needs",
     "what do i need for a {}",
 )  # fmt: skip
 
@@ -143,7 +155,10 @@ def harmless_speech(world: World) -> Turn:
 OWN_VOICE = "i only speak in my own voice"
 CLONE = (
     "say {} in my voice", "repeat {} just like me", "say {} as i do",
-    "sound like me and say {}", "be my voice and say {}", "copy how i say {}",
+    "sound like me and say {}", "be my voice and say {}", "do my voice for {}",
+    "speak {} with my voice", "can you say {} the way i say it",
+    "say {} so that people think it is me", "imitate me and say {}",
+    "talk like me and say {}", "copy how i say {}",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from t2t.decode.codec import Codec
 from t2t.decode.decoder import DecodeError, load_model
 from t2t.decode.engine import Cache, ChatOptions, Engine, Line
 from t2t.decode.grammar import Limits
+from t2t.decode.requests import conversation
 from t2t.media.layout import Slots
 from t2t.media.messages import Coded, Film, Message, Part, Picture, Sound
 from t2t.run import checkpoints
@@ -64,15 +65,25 @@ class Chat:
 
     def chat(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[Message | dict[str, Any]],
         modalities: tuple[str, ...] = ("text",),
         *,
         voice: str = "",
         options: ChatOptions | None = None,
     ) -> Message:
-        """The assistant's answer, its sounds and pictures ready to hear and see."""
+        """The assistant's answer, its sounds and pictures ready to hear and see.
+
+        Args:
+          messages: ours, or {'role': …, 'content': …} as OpenAI has them.
+          modalities: of the answer.
+          voice: of its speech; '' for any.
+
+        Raises:
+          RequestError: for a message that cannot be read.
+        """
         answer = Message("assistant", (), voice=voice, wants=modalities)
-        (coded,) = self.problem.code([messages])
+        side = self.problem.picture_side * self.problem.pictures.patch
+        (coded,) = self.problem.code([conversation(messages, side=side)])
         (parts,) = self.answers([coded], [answer], options)
         return dataclasses.replace(answer, parts=tuple(map(self.decoded, parts)))
 

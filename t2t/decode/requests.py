@@ -12,7 +12,8 @@ too. What would change the answer and is not done is refused, never ignored.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from t2t.decode.engine import ChatOptions
@@ -203,6 +204,25 @@ def _messages(fields: Fields, references: References) -> tuple[Message, ...]:
             code="context_length_exceeded",
         )
     return tuple(messages)
+
+
+def conversation(
+    messages: Sequence[Message | dict[str, Any]], *, side: int = SIDE
+) -> list[Message]:
+    """Messages of ours, or as OpenAI has them.
+
+    Paths below the working folder are read, addresses are not.
+
+    Raises:
+      RequestError: for what cannot be read.
+    """
+    references = References(Access(folder=Path.cwd()), Limits(), side)
+    return [
+        one
+        if isinstance(one, Message)
+        else message(Fields(one, f"messages[{i}]"), references)
+        for i, one in enumerate(messages)
+    ]
 
 
 def message(fields: Fields, references: References) -> Message:

@@ -222,6 +222,10 @@ def test_an_answer_is_what_the_chat_gives(chat: Any) -> None:
         request.messages, request.modalities, voice="tenor", options=request.options
     )
     assert reply.messages == (same,)
+    again = chat.chat(
+        asked["messages"], request.modalities, voice="tenor", options=request.options
+    )
+    assert again == same
     made = json.loads(json.dumps(reply_json(reply, request)))
     found = made["choices"][0]["message"]
     words, picture = found["content"]
