@@ -83,6 +83,7 @@ command.string("warm_start_from", None, "a run or checkpoint to take weights fro
 command.boolean("dry_run", False, "say what the run would be, and write nothing")
 command.boolean("eval_use_test_set", False, "evaluate on the test split, not dev")
 command.string("checkpoint_path", None, "for --schedule=evaluate: which checkpoint")
+command.string("column", None, "of problems of tables: the column to be told")
 for _name, _help in FILE_FLAGS.items():
     command.string(_name, None, _help)
 for _name, (_kind, _help) in KNOB_FLAGS.items():
@@ -152,6 +153,8 @@ def configuration(flags: dict[str, Any]) -> Any:
             # The run may be gone on with from another folder.
             paths = ",".join(str(Path(p).absolute()) for p in flags[name].split(","))
             loaded.bindings[problem, name] = paths
+    if flags["column"] is not None:
+        loaded.bindings[problem, "column"] = flags["column"]
     loaded.check()
     return loaded
 

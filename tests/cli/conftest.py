@@ -10,7 +10,7 @@ from commands import FILE_KNOBS, KNOBS, TINY, call, trained
 
 @pytest.fixture(scope="session")
 def copy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 4 steps, saved twice, on a generated problem; tests leave it as it is."""
+    """A run of 4 steps, saved twice, of a generated problem; tests leave it as is."""
     run = tmp_path_factory.mktemp("runs") / "copy"
     knobs = f"{KNOBS},save_frequency=2"
     answer = call(f"t2t-trainer {TINY} {knobs} --train_steps=4 --output_dir={run}")
