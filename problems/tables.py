@@ -54,7 +54,7 @@ class Table(Problem):
 
     @cached_property
     def columns(self) -> text.Columns:
-        return text.Columns(stem(self))
+        return text.Columns(f"{stem(self)}_columns")  # labels have the name itself
 
     @property
     def features(self) -> dict[str, Feature]:
@@ -116,9 +116,10 @@ class Table(Problem):
         """200 rows of stones, whose weight and colour tell the rest."""
         rng = np.random.default_rng([len(split), *split.encode()])
         for _ in range(200):
-            weight, colour = rng.uniform(1, 5), rng.integers(2)
+            weight, colour = float(rng.uniform(1, 5)), int(rng.integers(2))
             value = 2 * weight + colour
-            told = {"targets": [round(value, 3)], "label": ("low", "high")[value > 6]}
+            label = "high" if value > 6 else "low"
+            told = {"targets": [round(value, 3)], "label": label}
             row = {"weight": f"{weight:.3f}", "colour": ("red", "blue")[colour]}
             target = told[self.TARGET]
             yield {"numbers": row, "categories": row, self.TARGET: target}

@@ -22,6 +22,7 @@ KNOB_FLAGS = {
     "keep_checkpoint_max": ("integer", "checkpoints kept, besides the best"),
     "random_seed": ("integer", "of weights, data order and dropout"),
     "strategy": ("string", "devices: auto, none, mirrored, multiworker, tpu"),
+    "debug_nans": ("boolean", "look at each layer of each step: names what blew up"),
     "jit": ("boolean", "XLA on or off; the model's own choice by default"),
     "eval_early_stopping_metric": ("string", "also names the best checkpoint"),
     "eval_early_stopping_steps": ("integer", "stop after so many steps without better"),

@@ -32,7 +32,7 @@ class Columns:
     too, which tells where the gaps are.
     """
 
-    suffix = ".columns"
+    suffix = ".json"
 
     def __init__(self, name: str) -> None:
         self.name = name

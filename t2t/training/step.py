@@ -128,10 +128,14 @@ class Step:
         Gradients that are not finite count as zero: the weights stay finite, so that
         the loop can tell where it began. It stops there and saves nothing of it.
         """
-        seed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
-        seed = tf.constant(int(seed) & 0x7FFFFFFF, tf.int32)
+        seed = tf.constant(self.seed_of(step), tf.int32)
         number = tf.constant(step, tf.int32)
         return self._run(split_rows(self.strategy, batch), seed, number)
+
+    def seed_of(self, step: int) -> int:
+        """Of all that is random in a step, dropout above all."""
+        seed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
+        return int(seed) & 0x7FFFFFFF
 
     def variables(self) -> dict[str, keras.Variable]:
         """Everything that a checkpoint must hold, by a name that lasts."""

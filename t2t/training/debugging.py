@@ -1,0 +1,135 @@
+"""Where numbers stop being finite: the first layer, and the first gradient.
+
+Layers are watched as the model runs them, one operation after another and without
+XLA, which is slow and therefore done when something has blown up, or on request.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from t2t.layers.seeds import random_seed
+
+
+class _Stop(Exception):
+    """Ends the run of a model at the layer that is looked for."""
+
+
+def first_not_finite(
+    model: Any, batch: dict[str, Any], *, seed: int = 0, gradients: bool = True
+) -> str:
+    """What was not finite first: 'the layer PATH (Class) …'; '' when all is finite.
+
+    Args:
+      model: with the weights of the step.
+      batch: of the step.
+      seed: of its dropout.
+      gradients: whether they are looked at, too.
+    """
+    for variable in model.variables:
+        if told := _told(tf.convert_to_tensor(np.asarray(variable))):
+            return f"the weights {variable.path} have {told}"
+    arrays = {name: tf.constant(value) for name, value in batch.items()}
+    for name, value in arrays.items():
+        if told := _told(value):
+            return f"the batch's {name} has {told}"
+    order: list[str] = []  # of paths, as they are run
+    found: list[str] = []
+    with random_seed(tf.constant(seed)), tf.GradientTape() as tape:
+        try:
+            with _watched(model, order, found):
+                losses, inner = model.losses(arrays, training=True)
+        except _Stop:
+            return found[0]
+        total: Any = sum(loss for loss, _ in losses.values())
+    for name, (loss, weight) in losses.items():
+        if told := _told(loss / tf.maximum(weight, 1e-6)):
+            return (
+                f"the loss {name!r} has {told}, though all layers' outputs are finite"
+            )
+    for name, value in inner.items():
+        if told := _told(value):
+            return f"the inner value {name} has {told}"
+    return _gradient(model, tape, total, order) if gradients else ""
+
+
+def _gradient(model: Any, tape: Any, total: Any, order: list[str]) -> str:
+    """Of the layer that is nearest to the loss: there it began."""
+    variables = model.trainable_variables
+    found = tape.gradient(total, [v.value for v in variables])
+    bad = {
+        variable.path: told
+        for variable, gradient in zip(variables, found, strict=True)
+        if gradient is not None and (told := _told(tf.convert_to_tensor(gradient)))
+    }
+    if not bad:
+        return ""
+    place = {path: i for i, path in enumerate(order)}
+    last = max(bad, key=lambda path: place.get(path.rsplit("/", 1)[0], -1))
+    return f"the gradient of {last} has {bad[last]}, though all outputs are finite"
+
+
+@contextmanager
+def _watched(model: keras.Model, order: list[str], found: list[str]) -> Iterator[None]:
+    """Each layer of the model looks at what it gives.
+
+    Raises:
+      _Stop: from within the first layer whose output is not finite, `found`.
+    """
+    watched = list(model._flatten_layers(include_self=False))
+    for layer in watched:
+        object.__setattr__(layer, "call", _looking(layer, order, found))
+    try:
+        yield
+    finally:
+        for layer in watched:
+            object.__delattr__(layer, "call")
+
+
+def _looking(layer: Any, order: list[str], found: list[str]) -> Any:
+    call = layer.call
+
+    @functools.wraps(call)
+    def looking(*args: Any, **kwargs: Any) -> Any:
+        result = call(*args, **kwargs)
+        order.append(layer.path)
+        for value in tf.nest.flatten(result):
+            if told := _told(value):
+                name = type(layer).__name__
+                found.append(  # Keras changes what an error says on its way
+                    f"the layer {layer.path} ({name}) gives {told}; it was given "
+                    f"{_range(tf.nest.flatten((args, kwargs)))}"
+                )
+                raise _Stop
+        return result
+
+    return looking
+
+
+def _told(value: Any) -> str:
+    """'3 NaN and 1 infinite of 64 values', or '' where all are finite."""
+    if not tf.is_tensor(value) or not value.dtype.is_floating:
+        return ""
+    array = np.asarray(tf.cast(value, tf.float32))
+    nan, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    if not nan + infinite:
+        return ""
+    parts = [f"{n} {kind}" for n, kind in ((nan, "NaN"), (infinite, "infinite")) if n]
+    return f"{' and '.join(parts)} of {array.size} values"
+
+
+def _range(values: list[Any]) -> str:
+    """The numbers that go into a layer, as far as they are floats."""
+    floats = [v for v in values if tf.is_tensor(v) and v.dtype.is_floating]
+    arrays = [np.asarray(tf.cast(v, tf.float32)) for v in floats if np.prod(v.shape)]
+    if not arrays:
+        return "no real numbers"
+    low, high = min(a.min() for a in arrays), max(a.max() for a in arrays)
+    return f"numbers from {low:.4g} to {high:.4g}"
