@@ -21,7 +21,6 @@ command = Command(
     "list and show what there is; compare and sweep runs; what is to be beaten",
     [
         "t2t-zoo list [problems|models|hparams_sets]",
-        "t2t-zoo baseline --problem=NAME --data_dir=DATA",
         "t2t-zoo import FOLDER --output_dir=RUN",
         "t2t-zoo sweep --output_dir=SWEEP --problem=NAME --space='num_layers=[2,4]' "
         "-- --hparams_set=NAME --train_steps=500",
