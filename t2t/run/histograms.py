@@ -26,8 +26,10 @@ def save(
     run: RunFolder, problem: Any, *, data_dir: str | None, max_length: int
 ) -> None:
     """Writes histograms.json, where it is not there and the problem has texts."""
+    if run.histograms.is_file() or problem.interactive:
+        return
     texts = {n: f for n, f in problem.offered().items() if f.kind == "text"}
-    if run.histograms.is_file() or problem.interactive or not texts:
+    if not texts:
         return
     examples = split_examples(problem, "train", data_dir=data_dir, limit=EXAMPLES)
     ids = {name: [e[name] for e in examples] for name in texts}
