@@ -17,6 +17,8 @@ EXTRAS = {
     "metrics": ["sacrebleu>=2.4"],
     "tensorboard": ["tensorboard>=2.19"],
     "images": ["scikit-learn>=1.4"],
+    # What models have to beat.
+    "baselines": ["scikit-learn>=1.4"],
     # MuJoCo's and the classic tasks' simulators and pictures (MuJoCo's wants imageio),
     # and videos of them.
     "environments": [
@@ -75,6 +77,7 @@ EXTRAS["test"] = [
     *EXTRAS["metrics"],
     *EXTRAS["tensorboard"],
     *EXTRAS["images"],
+    *EXTRAS["baselines"],
     *EXTRAS["environments"],
     *EXTRAS["replay"],
     *EXTRAS["omni"],

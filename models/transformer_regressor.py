@@ -33,7 +33,7 @@ class TransformerRegressor(keras.Model):
 
     FEATURES = {"inputs": "text", "targets": "real"}
     PROMPT = "inputs"
-    METRICS = ("squared_error", "absolute_error")  # in the targets' own units
+    METRICS = ("absolute_error", "squared_error", "normalised_deviation")
     JIT = True
 
     def __init__(
@@ -72,19 +72,15 @@ class TransformerRegressor(keras.Model):
     ) -> tuple[dict[str, losses_lib.Sum], dict[str, Any]]:
         """({'all': (squared errors of the standardised, examples)}, inner values)."""
         found, inner = self(batch, training=training)
-        wanted, weights = ops.cast(batch["targets"], "float32"), batch["weights"]
-        error = inner["standardised"] - self.standard(wanted)
-        loss = losses_lib.weighted_sum(ops.mean(ops.square(error), axis=-1), weights)
-        loss, told = losses_lib.add_auxiliary(loss, inner, self.auxiliary, weights)
-        if not training:
-            away = found - wanted
-            for name, each in (
-                ("squared_error", ops.square(away)),
-                ("absolute_error", ops.abs(away)),
-            ):
-                told[name] = losses_lib.weighted_sum(ops.mean(each, axis=-1), weights)
-        statistics = self.standard.sums(wanted, weights)
-        return {"all": loss}, {**inner, "metrics": told, "statistics": statistics}
+        return losses_lib.of_numbers(
+            found,
+            batch["targets"],
+            batch["weights"],
+            inner,
+            standard=self.standard,
+            training=training,
+            auxiliary=self.auxiliary,
+        )
 
     def followers(self) -> list[tuple[Any, ...]]:
         return [*self.standard.followers()]

@@ -20,6 +20,7 @@ from t2t import losses as losses_lib
 from t2t import registry
 from t2t.features import Feature
 from t2t.layers.blocks import BlockShape, Stack
+from t2t.layers.embedding import ClassToken
 from t2t.layers.image import standardise
 
 
@@ -109,21 +110,3 @@ class VisionTransformer(keras.Model):
             training=training,
             auxiliary=self.auxiliary,
         )
-
-
-class ClassToken(keras.layers.Layer):
-    """Puts a learned vector before each sequence: [B, T, D] -> [B, 1 + T, D]."""
-
-    def __init__(self, size: int, *, name: str) -> None:
-        super().__init__(name=name)
-        self.size = size
-
-    def build(self, input_shape: Any = None) -> None:
-        self.vector = self.add_weight(
-            name="vector", shape=(self.size,), initializer="zeros"
-        )
-
-    def call(self, x: Any) -> Any:
-        token = ops.cast(self.vector, x.dtype)
-        token = ops.broadcast_to(token, (ops.shape(x)[0], 1, self.size))
-        return ops.concatenate([token, x], axis=1)

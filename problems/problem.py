@@ -113,10 +113,20 @@ class Problem:
 
     def encode(self, example: Example) -> dict[str, np.ndarray]:
         """A raw example (suffixes not yet applied) as arrays, unsuffixed too."""
-        return {
-            name: encode_feature(feature, example[name])
-            for name, feature in self.features.items()
-        }
+        return {name: self.encode_value(name, example[name]) for name in self.features}
+
+    def encode_value(self, name: str, value: Any) -> np.ndarray:
+        """The raw value of a feature as an array."""
+        return encode_feature(self.features[name], value)
+
+    def encode_asked(self, line: str) -> dict[str, np.ndarray]:
+        """What a line asks, as arrays, of a problem that has `asked(line)`.
+
+        Raises:
+          ValueError: where the line is none that can be answered.
+        """
+        read = self.asked(line)  # type: ignore[attr-defined]
+        return {name: self.encode_value(name, value) for name, value in read.items()}
 
     def swap(self, encoded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Applies the suffixes' rules to an encoded example."""

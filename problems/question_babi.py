@@ -39,7 +39,7 @@ class QuestionBabi(Problem):
     """
 
     FEATURES = {"inputs": "text", "targets": "text"}
-    SUGGESTED = ("transformer_tiny_modern", "transformer")
+    SUGGESTED = ("transformer_babi", "transformer")
     METRICS = ("sequence_accuracy",)
     SPLITS = {TRAIN: 1, DEV: 1, TEST: 1}
     generated = True

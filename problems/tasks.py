@@ -1,7 +1,8 @@
-"""The five tasks that most problems are: features, metrics, vocabularies."""
+"""The seven tasks that most problems are: features, metrics, vocabularies."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -114,6 +115,59 @@ class TextToReal(WithText):
         }
 
 
+class TimeSeries(Problem):
+    """The last numbers of a series in, the next ones out; raw examples have lists.
+
+    Class attributes:
+      HISTORY, HORIZON: how many numbers are known, and how many are wanted.
+      SEASONS: after how many numbers it may be expected to repeat itself.
+    """
+
+    FEATURES = {"inputs": "real", "targets": "real"}
+    SUGGESTED = ("nbeats_small", "nbeats")
+    HISTORY, HORIZON = 168, 24
+    SEASONS: tuple[int, ...] = (24, 168)
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        return {
+            "inputs": Feature("real", (self.HISTORY,), "float32", "S"),
+            "targets": Feature("real", (self.HORIZON,), "float32", "T"),
+        }
+
+    def asked(self, line: str) -> Example:
+        """The last HISTORY of the numbers of a line.
+
+        Raises:
+          ValueError: where they are fewer, or are no numbers.
+        """
+        numbers = line.replace(",", " ").split()
+        if len(numbers) < self.HISTORY:
+            raise ValueError(
+                f"{len(numbers)} numbers, of which the next {self.HORIZON} are asked: "
+                f"{self.HISTORY} are needed"
+            )
+        return {"inputs": [real_number(n) for n in numbers[-self.HISTORY :]]}
+
+    def line(self, example: Example) -> str:
+        """The line that asks for an example's targets."""
+        return features_lib.number_text(example["inputs"])
+
+    def fake(self, split: str) -> Iterator[Example]:
+        """200 windows of waves with noise, of the length of the first season."""
+        rng = np.random.default_rng([len(split), *split.encode()])
+        time = np.arange(self.HISTORY + self.HORIZON)
+        for start in range(200):
+            wave = np.sin(2 * np.pi * (start + time) / self.SEASONS[0])
+            series = 10 + 3 * wave + rng.normal(size=len(time)) / 4
+            yield self.window(series.tolist(), self.HISTORY)
+
+    def window(self, series: Sequence[float], start: int) -> Example:
+        """What is known before a place of a series, and what follows."""
+        known = series[start - self.HISTORY : start]
+        return {"inputs": known, "targets": series[start : start + self.HORIZON]}
+
+
 class ImageClass(Problem):
     """A picture in, one of a few labels out; a subclass gives SHAPE and LABELS."""
 
@@ -151,6 +205,20 @@ class ImageClass(Problem):
 def stem(problem: Problem) -> str:
     """The name that a problem's files carry: its class's, in snake case."""
     return registry.snake_case(type(problem).__name__)
+
+
+def real_number(text: str) -> float:
+    """
+    Raises:
+      ValueError: for a text that is no finite number.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{text.strip()[:40]!r} is no number")
+    return number
 
 
 def _own_labels(problem: Problem, labels: Sequence[str]) -> text.ClassLabels:

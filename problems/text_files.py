@@ -13,7 +13,6 @@ not UTF-8 is refused with its line. The files are streamed, never held in memory
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +21,13 @@ from t2t.problems import holdout, lines, made_up
 from t2t.problems.holdout import Pair
 from t2t.problems.lines import UnreadableFile
 from t2t.problems.problem import DEV, TEST, TRAIN, Example, Problem
-from t2t.problems.tasks import LanguageModel, TextClass, TextToReal, TextToText
+from t2t.problems.tasks import (
+    LanguageModel,
+    TextClass,
+    TextToReal,
+    TextToText,
+    real_number,
+)
 from t2t.text.passages import passages
 
 HELD_OUT_LINES = 1000  # for each of dev and test
@@ -248,12 +253,9 @@ class TextRealFiles(FromFiles, TextToReal):
 
 def _number(text: str, place: str) -> float:
     try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise UnreadableFile(f"{place}: {text.strip()[:40]!r} is no number")
-    return number
+        return real_number(text)
+    except ValueError as error:
+        raise UnreadableFile(f"{place}: {error}") from None
 
 
 def _held_out(files: dict[str, tuple[str, ...]], examples: int) -> Callable[[str], str]:

@@ -42,6 +42,10 @@ class TfdsProblem(Problem):
         """One row, as numpy values and bytes, as a raw example."""
         raise NotImplementedError
 
+    def converted(self, row: dict[str, Any]) -> Iterator[Example]:
+        """All raw examples of one row; one, unless a problem says otherwise."""
+        yield self.convert(row)
+
     def examples(self, split: str, tmp_dir: Path) -> Iterator[Example]:
         import tensorflow_datasets
 
@@ -51,7 +55,7 @@ class TfdsProblem(Problem):
         for number, row in enumerate(tensorflow_datasets.as_numpy(rows)):
             if shared and (number % self.DEV_EVERY == 0) != (split == DEV):
                 continue
-            yield self.convert(row)
+            yield from self.converted(row)
 
 
 def decoded(value: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from t2t import registry
@@ -9,6 +10,7 @@ from t2t.problems import made_up
 from t2t.problems.problem import DEV, TEST, TRAIN, Example
 from t2t.problems.tasks import LanguageModel, TextClass, TextToText
 from t2t.problems.tfds import TfdsProblem, decoded
+from t2t.text.passages import passages
 
 
 class TfdsTextToText(TextToText, TfdsProblem):
@@ -115,6 +117,42 @@ class LanguageModelLm1b(LanguageModel, TfdsProblem):
     def fake(self, split: str) -> Any:
         for sentence in made_up.sentences(split):
             yield {"targets": sentence}
+
+
+@registry.problem("language_model_wiki40b")
+class LanguageModelWiki40b(LanguageModel, TfdsProblem):
+    """Passages of English Wikipedia, 2.9 million articles, Wiki-40B, by TFDS.
+
+    Titles of articles and sections stand on lines of their own.
+    """
+
+    BUILDER = "wiki40b/en"
+    VOCABULARY_SIZE = 32768
+    SPLITS = {TRAIN: 100, DEV: 5, TEST: 5}
+    SUBSTITUTE = "language_model_pydoc_subwords"
+    LONGEST = 1200  # characters of a passage
+
+    def converted(self, row: dict[str, Any]) -> Iterator[Example]:
+        for passage in passages(article_lines(row["text"]), longest=self.LONGEST):
+            if passage.strip():
+                yield {"targets": passage}
+
+    def fake(self, split: str) -> Any:
+        for sentence in made_up.sentences(split):
+            yield {"targets": sentence}
+
+
+def article_lines(text: bytes) -> Iterator[str]:
+    """The lines of an article of Wiki-40B, a blank one before each heading."""
+    heading = False
+    for line in decoded(text).split("\n"):
+        if line in ("_START_ARTICLE_", "_START_SECTION_"):
+            heading = True
+        elif line and line != "_START_PARAGRAPH_":
+            if heading:
+                yield ""
+            heading = False
+            yield from line.split("_NEWLINE_")
 
 
 class Glue(TextClass, TfdsProblem):

@@ -21,7 +21,8 @@ LEAST = {
         "blocks.num_kv_heads blocks.window blocks.dilation blocks.block_length "
         "blocks.max_relative_position blocks.filter_width blocks.expert_every "
         "blocks.experts_per_token blocks.max_length blocks.head_size *.hidden_size "
-        "*.num_layers *.num_decoder_layers *.num_rec_steps *.act_max_steps"
+        "*.num_layers *.num_decoder_layers *.num_rec_steps *.act_max_steps "
+        "*.num_blocks"
     ),
     0: (
         "adapters.rank distillation.temperature distillation.weight "

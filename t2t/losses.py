@@ -95,6 +95,22 @@ def label_metrics(logits: Any, labels: Any, weights: Any) -> dict[str, Sum]:
     }
 
 
+def number_metrics(found: Any, wanted: Any, weights: Any) -> dict[str, Sum]:
+    """Errors of numbers [B, X] in their own units, with weights [B].
+
+    'normalised_deviation' is the sum of absolute errors over the sum of absolute
+    values (the ND of arXiv:1704.04110).
+    """
+    away, weights = ops.abs(found - wanted), ops.cast(weights, "float32")
+    size = ops.sum(ops.mean(ops.abs(wanted), axis=-1) * weights)
+    absolute = weighted_sum(ops.mean(away, axis=-1), weights)
+    return {
+        "absolute_error": absolute,
+        "squared_error": weighted_sum(ops.mean(ops.square(away), axis=-1), weights),
+        "normalised_deviation": (absolute[0], size),
+    }
+
+
 def add_auxiliary(
     loss: Sum, inner: dict[str, Any], weights: Mapping[str, float], row_weights: Any
 ) -> tuple[Sum, dict[str, Sum]]:
@@ -172,3 +188,29 @@ def of_labels(
     if not training:
         told.update(label_metrics(logits, labels, weights))
     return {"all": loss}, {**inner, "metrics": told} if told else inner
+
+
+def of_numbers(
+    found: Any,
+    targets: Any,
+    weights: Any,
+    inner: dict[str, Any],
+    *,
+    standard: Any,
+    training: bool,
+    auxiliary: Mapping[str, float] | None = None,
+) -> tuple[dict[str, Sum], dict[str, Any]]:
+    """What a regressor's `losses` returns; numbers [B, X], of the targets' own units.
+
+    Args:
+      inner: holds 'standardised' [B, X], the numbers as `standard` has them.
+      standard: a `t2t.layers.standard.Standard` of the targets.
+    """
+    wanted = ops.cast(targets, "float32")
+    error = inner["standardised"] - standard(wanted)
+    loss = weighted_sum(ops.mean(ops.square(error), axis=-1), weights)
+    loss, told = add_auxiliary(loss, inner, auxiliary or {}, weights)
+    if not training:
+        told.update(number_metrics(found, wanted, weights))
+    statistics = standard.sums(wanted, weights)
+    return {"all": loss}, {**inner, "metrics": told, "statistics": statistics}

@@ -46,6 +46,7 @@ KNOBS: dict[str, Any] = {
     "num_rec_steps": 2,
     "patch_size": 4,
     "num_filters": 4,
+    "num_blocks": 2,
     "act_max_steps": 2,
 }
 BLOCKS: dict[str, Any] = {"hidden_size": 16, "filter_size": 32, "num_heads": 2}
@@ -76,6 +77,8 @@ _OFFERS = {
     "image": features_lib.image(8, 8, 1),
     "audio": Feature("audio", (2560,), "int16", "N"),
 }
+# Of two columns of a table, with 3 and 4 ids.
+_CATEGORIES = Feature("label", (2,), "int32", "K", classes=7)
 # Features beside a text, by name.
 _SLOTS: dict[str, dict[str, Any]] = {
     "audio": {"shape": (None, 3), "axes": "TK", "classes": 5},
@@ -118,6 +121,12 @@ def features(model: str) -> dict[str, Feature]:
     """Tiny features that the model accepts."""
     zoo = registry.current()
     wanted = zoo.features(zoo.declaration("model", model))
+    if "categories" in wanted:
+        return {**_offers(wanted), "categories": _CATEGORIES}
+    return _offers(wanted)
+
+
+def _offers(wanted: dict[str, str]) -> dict[str, Feature]:
     return {
         name: Feature("slots", dtype="int32", along="targets", **_SLOTS[name])
         if kinds == "slots"
@@ -219,7 +228,8 @@ def batch(
         if feature.sequence:
             made.update(_text(name, feature, rng, (rows, length), packed))
         elif feature.kind == "label":
-            made[name] = rng.integers(0, feature.size, rows).astype(np.int32)
+            shape = (rows, *(size or length for size in feature.shape))
+            made[name] = rng.integers(0, feature.size, shape).astype(np.int32)
         elif feature.kind == "image":
             shape = (rows, *(size or length for size in feature.shape))
             made[name] = rng.integers(0, 256, shape).astype(np.uint8)

@@ -170,6 +170,8 @@ def _split_inputs(decoder: Any, flags: dict[str, Any]) -> Iterator[str]:
     folder, _ = open_run(flags["output_dir"])
     data_dir = flags["data_dir"] or folder.data_dir
     examples = decoded_examples(decoder.problem, flags["split"], data_dir=data_dir)
+    if hasattr(decoder.problem, "line"):
+        return map(decoder.problem.line, examples)
     return (example[decoder.model.PROMPT] for example in examples)
 
 

@@ -22,6 +22,7 @@ KNOB_FLAGS = {
     "keep_checkpoint_max": ("integer", "checkpoints kept, besides the best"),
     "random_seed": ("integer", "of weights, data order and dropout"),
     "strategy": ("string", "devices: auto, none, mirrored, multiworker, tpu"),
+    "debug_nans": ("boolean", "look at each layer of each step: names what blew up"),
     "jit": ("boolean", "XLA on or off; the model's own choice by default"),
     "eval_early_stopping_metric": ("string", "also names the best checkpoint"),
     "eval_early_stopping_steps": ("integer", "stop after so many steps without better"),
@@ -83,6 +84,7 @@ command.string("warm_start_from", None, "a run or checkpoint to take weights fro
 command.boolean("dry_run", False, "say what the run would be, and write nothing")
 command.boolean("eval_use_test_set", False, "evaluate on the test split, not dev")
 command.string("checkpoint_path", None, "for --schedule=evaluate: which checkpoint")
+command.string("column", None, "of problems of tables: the column to be told")
 for _name, _help in FILE_FLAGS.items():
     command.string(_name, None, _help)
 for _name, (_kind, _help) in KNOB_FLAGS.items():
@@ -152,6 +154,8 @@ def configuration(flags: dict[str, Any]) -> Any:
             # The run may be gone on with from another folder.
             paths = ",".join(str(Path(p).absolute()) for p in flags[name].split(","))
             loaded.bindings[problem, name] = paths
+    if flags["column"] is not None:
+        loaded.bindings[problem, "column"] = flags["column"]
     loaded.check()
     return loaded
 

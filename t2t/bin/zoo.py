@@ -12,11 +12,13 @@ from t2t.bin import completion
 from t2t.bin.command import Command, UsageError, add_usr_dir, load_tensorflow
 
 KINDS = ("problem", "model", "hparams_set")
-ACTIONS = ("list", "show", "compare", "import", "sweep", "card", "completion")
+ACTIONS = (
+    *("list", "show", "compare", "baseline", "import", "sweep", "card", "completion"),
+)
 
 command = Command(
     "t2t-zoo",
-    "list and show what there is; compare and sweep runs; import weights",
+    "list and show what there is; compare and sweep runs; what is to be beaten",
     [
         "t2t-zoo list [problems|models|hparams_sets]",
         "t2t-zoo import FOLDER --output_dir=RUN",
@@ -26,10 +28,13 @@ command = Command(
 )
 command.string("t2t_usr_dir", None, "folder of your own problems, models and sets")
 command.boolean("examples", False, "with show PROBLEM: three decoded examples")
-command.string("data_dir", None, "with --examples: real ones from these shards")
+command.string("data_dir", None, "with --examples and baseline: where shards are")
+command.string("split", "test", "with baseline: what it is judged by")
 command.string("html", None, "with compare: also write a page with the curves")
-command.string("output_dir", None, "of what import and sweep make; of card's run")
-command.string("problem", None, "with import and sweep: what the runs are of")
+command.string(
+    "output_dir", None, "of what import and sweep make; the run of baseline and card"
+)
+command.string("problem", None, "with baseline; with import and sweep: of the runs")
 command.string("space", None, "with sweep: 'num_layers=[2,4],dropout=(0.0,0.3)'")
 command.string("method", "grid", "with sweep: grid, random or optuna")
 command.integer("trials", 0, "with sweep: how many; of a grid all by default")
@@ -66,6 +71,10 @@ def _main(values: Any, words: list[str]) -> int | None:
         from t2t.bin.sweep import sweep
 
         return sweep({name: values[name].value for name in values}, names)
+    if action == "baseline":
+        from t2t.bin.baseline import baseline
+
+        return baseline({name: values[name].value for name in values}, names)
     if action == "card" and not names and values["output_dir"].value:
         names = [values["output_dir"].value]
     if len(names) != 1:

@@ -111,15 +111,17 @@ class Decoder:
           DecodeError: when the model takes no text.
         """
         options = options or DecodeOptions()
-        prompt = getattr(self.model, "PROMPT", "inputs")
-        if prompt not in self.features or not self.features[prompt].sequence:
+        prompt, decode = getattr(self.model, "PROMPT", "inputs"), self._decode_window
+        if hasattr(self.problem, "asked"):
+            decode = self._answer_window
+        elif prompt not in self.features or not self.features[prompt].sequence:
             raise DecodeError(
                 f"{self.model.name} takes no text to decode; decode a split of the "
                 "problem instead"
             )
         numbered = enumerate(texts)
         while window := list(itertools.islice(numbered, options.batch_size * WINDOW)):
-            yield from self._decode_window(window, options)
+            yield from decode(window, options)
 
     def _decode_window(
         self, window: list[tuple[int, str]], options: DecodeOptions
@@ -149,6 +151,26 @@ class Decoder:
                 for i, output in zip(part, outputs, strict=True):
                     results[i] = output
         return results
+
+    def _answer_window(
+        self, window: list[tuple[int, str]], options: DecodeOptions
+    ) -> list[list[Output]]:
+        """Of lines that are rows of values: each one's numbers or label."""
+        results = [[Output("", 0.0)] * options.outputs for _ in window]
+        todo = [i for i, (_, line) in enumerate(window) if line.strip()]
+        for start in range(0, len(todo), options.batch_size):
+            part = todo[start : start + options.batch_size]
+            rows = [self._asked(*window[i]) for i in part]
+            batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            for i, output in zip(part, self._tell(batch, options), strict=True):
+                results[i] = output
+        return results
+
+    def _asked(self, number: int, line: str) -> dict[str, np.ndarray]:
+        try:
+            return self.problem.encode_asked(line)
+        except ValueError as error:
+            raise DecodeError(f"line {number + 1}: {error}") from error
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text as the model wants its prompt.
@@ -187,7 +209,9 @@ class Decoder:
         self, ids: Sequence[list[int]], numbers: Sequence[int], options: DecodeOptions
     ) -> list[list[Output]]:
         if not hasattr(self.model, "decode_step"):
-            return self._tell(ids, options)
+            size = bucket(max(len(row) for row in ids))
+            batch = prompt_batch(self._prompt_name, ids, rows=len(ids), length=size)
+            return self._tell(batch, options)
         copies = options.num_samples if options.sampling else 1
         rows = _round_up(len(ids), options.batch_size) * copies
         longest = max(len(row) for row in ids)
@@ -277,12 +301,8 @@ class Decoder:
                 {name: tf.constant(value) for name, value in batch.items()}
             )
 
-    def _tell(
-        self, ids: Sequence[list[int]], options: DecodeOptions
-    ) -> list[list[Output]]:
-        """Of each text the likeliest label and its log-probability, or its numbers."""
-        size = bucket(max(len(row) for row in ids))
-        batch = prompt_batch(self._prompt_name, ids, rows=len(ids), length=size)
+    def _tell(self, batch: Batch, options: DecodeOptions) -> list[list[Output]]:
+        """Of each row the likeliest label and its log-probability, or its numbers."""
         told = self._forward(batch)[0].numpy()
         if "label" in self.features:
             told = tf.nn.log_softmax(told).numpy()

@@ -20,7 +20,7 @@ from t2t.layers import adapters
 from t2t.optimizers import optimizers  # noqa: F401  registers `optimizer`
 from t2t.rl import fed, local
 from t2t.rl import remote as remote_actor
-from t2t.run import build, checkpoints
+from t2t.run import build, checkpoints, histograms
 from t2t.run.checkpoints import Checkpoints
 from t2t.run.folder import RunFolder, create
 from t2t.run.log import MetricsLog
@@ -179,6 +179,10 @@ def train(
     start = _restore(store, step, source, warm_start_from)
     run = create(own, config, data_dir=data_dir)
     problem.save_vocabularies(run.vocabularies)
+    if worker == 0:
+        histograms.save(
+            run, problem, data_dir=data_dir, max_length=config.knob("max_length")
+        )
     say(made.summary(config))
     log = MetricsLog(run, after_step=start)
     evaluation = None

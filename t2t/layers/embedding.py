@@ -89,6 +89,24 @@ class Embedding(keras.layers.Layer):
         return logits + self.bias if self.with_bias else logits
 
 
+class ClassToken(keras.layers.Layer):
+    """Puts a learned vector before each sequence: [B, T, D] -> [B, 1 + T, D]."""
+
+    def __init__(self, size: int, *, name: str) -> None:
+        super().__init__(name=name)
+        self.size = size
+
+    def build(self, input_shape: Any = None) -> None:
+        self.vector = self.add_weight(
+            name="vector", shape=(self.size,), initializer="zeros"
+        )
+
+    def call(self, x: Any) -> Any:
+        token = ops.cast(self.vector, x.dtype)
+        token = ops.broadcast_to(token, (ops.shape(x)[0], 1, self.size))
+        return ops.concatenate([token, x], axis=1)
+
+
 def _shares(levels: tuple[int, ...]) -> np.ndarray:
     """float32 [codes, Σ levels]: 1 for each level that a code has."""
     codes, found, base = np.arange(math.prod(levels)), [], 1

@@ -1,4 +1,4 @@
-"""Line charts as SVG: no library, no script, the same in a page and in a file."""
+"""Line and bar charts as SVG: no library, no script, alike in a page and in a file."""
 
 from __future__ import annotations
 
@@ -84,6 +84,42 @@ def line_chart(
         f"<svg{NAMESPACE if alone else ''} viewBox='0 0 {WIDTH} {HEIGHT}' "
         f"width='{WIDTH}' height='{HEIGHT}' font-family='system-ui, sans-serif' "
         f"font-size='11' role='img'>{''.join(drawn)}</svg>"
+    )
+
+
+def bar_chart(
+    title: str, labels: Sequence[str], counts: Sequence[int], *, across: str
+) -> str:
+    """An SVG element with a bar a label.
+
+    Args:
+      labels: below the bars; of many, as many as there is room for.
+      counts: how high each bar is.
+      across: what the labels are.
+    """
+    most, room = max([*counts, 1]), WIDTH - LEFT - 8
+    wide, floor = room / max(len(counts), 1), HEIGHT - BOTTOM
+    every = -(-len(counts) * int(LETTER * (1 + max(map(len, labels)))) // room)
+    drawn = [f"<text x='{LEFT}' y='14' font-weight='bold'>{html.escape(title)}</text>"]
+    for i, (label, count) in enumerate(zip(labels, counts, strict=True)):
+        x, tall = LEFT + wide * i, (floor - 24) * count / most
+        drawn.append(
+            f"<rect x='{x:.1f}' y='{floor - tall:.1f}' width='{wide - 1:.1f}' "
+            f"height='{tall:.1f}' fill='{COLOURS[0]}'><title>{html.escape(label)}: "
+            f"{count}</title></rect>"
+        )
+        if i % max(every, 1) == 0:
+            drawn.append(
+                f"<text x='{x:.1f}' y='{floor + 12}'>{html.escape(label)}</text>"
+            )
+    drawn.append(
+        f"<text x='{LEFT - 6}' y='32' text-anchor='end'>{short(most)}</text>"
+        f"<text x='{WIDTH - 8}' y='{HEIGHT - 4}' text-anchor='end'>"
+        f"{html.escape(across)}</text>"
+    )
+    return (
+        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}' "
+        f"role='img'>{''.join(drawn)}</svg>"
     )
 
 

@@ -6,6 +6,7 @@ vocabularies/   the files that the problem's vocabularies load
 checkpoints/    see t2t.run.checkpoints
 events/         TensorBoard
 metrics.jsonl   the same numbers, a line each time
+histograms.json lengths of the texts that it learns from, use of its vocabularies
 insides.json    what experts and pondering did, where a model has them
 pictures/       what was drawn at each evaluation, of a run over pixels
 videos/         an episode at each evaluation, where --hparams=eval_video= asks for it
@@ -25,6 +26,7 @@ from t2t.config import Config
 
 # Knobs that a run may change when it goes on; everything else makes another run.
 FREE = {
+    "debug_nans",
     "decode_examples",
     "eval_steps",
     "eval_video",
@@ -77,6 +79,10 @@ class RunFolder:
     @property
     def videos(self) -> Path:
         return self.path / "videos"
+
+    @property
+    def histograms(self) -> Path:
+        return self.path / "histograms.json"
 
     @property
     def insides(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from t2t.run.charts import line_chart
 from t2t.run.folder import RunFolder, write_text
+from t2t.run.histograms import histograms
 from t2t.run.insides import insides
 from t2t.run.log import read_records
 
@@ -21,6 +22,8 @@ CHARTS = (
     ("Accuracy", ("accuracy", "sequence_accuracy")),
     ("Bits a byte, or a value of a picture", ("bits_per_byte", "bits_per_dim")),
     ("Correlation", ("pearson",)),
+    ("Absolute error", ("absolute_error",)),
+    ("Normalised deviation", ("normalised_deviation",)),
     ("Steps and remainder of a token", ("ponder",)),
     ("Share of each expert", tuple(f"expert_{i}" for i in range(16))),
     ("Load balance, 1 when even", ("load_balance",)),
@@ -28,6 +31,7 @@ CHARTS = (
     ("Weight of each horizon", tuple(f"horizon_{i}" for i in range(6))),
     ("Entropy", ("entropy",)),
     ("Learning rate", ("learning_rate",)),
+    ("Fill of a batch, 1 without padding", ("fill",)),
     ("Targets per second", ("targets_per_second",)),
 )
 
@@ -44,7 +48,7 @@ svg text { font: 11px system-ui, sans-serif; fill: #4a5568 }
 
 
 def write_report(run: RunFolder) -> None:
-    """Writes the report anew from metrics.jsonl, decodes.json and config.gin."""
+    """Writes the report anew from the run's files."""
     records = read_records(run.metrics)
     parts = [f"<h1>{html.escape(run.path.resolve().name)}</h1>", _summary(records)]
     charts = [_chart(title, names, records) for title, names in CHARTS]
@@ -53,6 +57,7 @@ def write_report(run: RunFolder) -> None:
     if decodes.is_file():
         parts.append(_decodes(json.loads(decodes.read_text(encoding="utf-8"))))
     parts.append(insides(run))
+    parts.append(histograms(run))
     for video in sorted(run.videos.glob("[0-9]*"))[-1:]:
         parts.append(_video(video))
     parts.append("<h2>Configuration</h2><pre>")

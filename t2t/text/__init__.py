@@ -1,4 +1,4 @@
-"""Text to ids and back: bytes, SentencePiece, subwords, symbols, labels.
+"""Text to ids and back: bytes, SentencePiece, subwords, symbols, labels, columns.
 
 All satisfy `t2t.features.Vocabulary`. Every string makes the round trip exactly
 through bytes, SentencePiece (with byte fallback) and subwords.
@@ -12,6 +12,7 @@ from pathlib import Path
 from t2t import registry
 from t2t.features import Vocabulary
 from t2t.text.bytes import Bytes
+from t2t.text.columns import Columns
 from t2t.text.pixels import Pixels
 from t2t.text.published import Published
 from t2t.text.sentence_piece import SentencePiece
@@ -21,6 +22,7 @@ from t2t.text.symbols import ClassLabels, Symbols
 __all__ = [
     "Bytes",
     "ClassLabels",
+    "Columns",
     "Pixels",
     "Published",
     "SentencePiece",

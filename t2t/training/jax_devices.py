@@ -86,6 +86,19 @@ def compiled(
     return lambda batch: run([v.value for v in variables], batch)
 
 
+def gradients(
+    function: Callable[[], Any], variables: Sequence[keras.Variable]
+) -> list[Any]:
+    """Of a scalar by each variable, computed at once."""
+
+    def total(values: list[Any]) -> Any:
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return function()
+
+    return jax.grad(total)([v.value for v in variables])
+
+
 def outputs(function: Callable[[Batch], Any], batch: Batch) -> int:
     """Bytes of the results of all of a function's operations on floats."""
     return _bytes(jax.make_jaxpr(function)(batch).jaxpr)

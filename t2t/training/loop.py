@@ -2,7 +2,7 @@
 
 SIGTERM and Ctrl-C save a checkpoint and end the loop; a second Ctrl-C ends it at
 once. A loss or gradient that is not finite stops it with the step, the ids of the
-batch and the first inner value that blew up.
+batch and the first layer that blew up.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from t2t import registry
-from t2t.layers.seeds import random_seed
 from t2t.run.checkpoints import Checkpoints
 from t2t.run.log import MetricsLog
 from t2t.sources import Batch, Source
+from t2t.training.debugging import first_not_finite
 from t2t.training.progress import Progress
 from t2t.training.step import Step
 
@@ -64,6 +63,7 @@ def train(
     steps: int = 250_000,
     log_frequency: int = 100,
     save_frequency: int = 1000,
+    debug_nans: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Trains from step `start` until `steps` have been done.
@@ -75,6 +75,7 @@ def train(
       log: gets the numbers.
       steps: total of the run, what was done before included.
       log_frequency, save_frequency: in steps.
+      debug_nans: look at each layer and each gradient of each step, which is slow.
       callbacks: see `Callback`.
 
     Raises:
@@ -89,6 +90,8 @@ def train(
         done = start
         while done < steps:
             batch = next(source)
+            if debug_nans:
+                _check_layers(step, done, batch)
             metrics = step(done, batch)
             if "priority" in metrics:
                 source.feedback(batch, np.asarray(metrics.pop("priority")))
@@ -189,32 +192,26 @@ def peak_memory() -> int:
 def _check_finite(step: Step, done: int, batch: Batch, metrics: dict[str, Any]) -> None:
     if bool(metrics["finite"]):
         return
-    culprit = first_not_finite(step.model, batch)
+    culprit = first_not_finite(step.model, batch, seed=step.seed_of(done))
+    raise _not_finite(done, f"the loss or its gradient is not finite: {culprit}", batch)
+
+
+def _check_layers(step: Step, done: int, batch: Batch) -> None:
+    """Before the step: every layer, every gradient."""
+    culprit = first_not_finite(step.model, batch, seed=step.seed_of(done))
+    if culprit:
+        raise _not_finite(done, culprit, batch)
+
+
+def _not_finite(done: int, told: str, batch: Batch) -> NotFinite:
     text = next(
         (v for n, v in batch.items() if n in ("targets", "inputs", "label")), None
     )
     ids = "" if text is None else f"; ids {np.asarray(text).ravel()[:12].tolist()} …"
-    raise NotFinite(
-        f"step {done}: the loss or its gradient is not finite{culprit}{ids}. "
-        "Nothing of this step is saved; try a smaller learning_rate_constant or a "
-        "clip_norm"
+    return NotFinite(
+        f"step {done}: {told}{ids}. Nothing of this step is saved; try a smaller "
+        "learning_rate_constant or a clip_norm"
     )
-
-
-def first_not_finite(model: Any, batch: Batch) -> str:
-    """', first in NAME' for the first inner value or variable that is not finite."""
-    for variable in model.variables:
-        if not np.all(np.isfinite(np.asarray(variable))):
-            return f", first in the weights {variable.path}"
-    with random_seed(0):
-        outputs, inner = model(
-            {name: ops.convert_to_tensor(value) for name, value in batch.items()},
-            training=True,
-        )
-    for name, value in [*inner.items(), ("outputs", outputs)]:
-        if not np.all(np.isfinite(np.asarray(value))):
-            return f", first in {name}"
-    return ", only in the gradient"
 
 
 @contextmanager

@@ -120,8 +120,12 @@ class Step:
         Gradients that are not finite count as zero: the weights stay finite, so that
         the loop can tell where it began. It stops there and saves nothing of it.
         """
+        return self._call(batch, np.int32(self.seed_of(step)), np.int32(step))
+
+    def seed_of(self, step: int) -> int:
+        """Of all that is random in a step, dropout above all."""
         seed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
-        return self._call(batch, np.int32(seed & 0x7FFFFFFF), np.int32(step))
+        return int(seed) & 0x7FFFFFFF
 
     def variables(self) -> dict[str, keras.Variable]:
         """Everything that a checkpoint must hold, by a name that lasts."""

@@ -81,6 +81,15 @@ def compiled(
     return lambda batch: run({n: tf.constant(value) for n, value in batch.items()})
 
 
+def gradients(
+    function: Callable[[], Any], variables: Sequence[keras.Variable]
+) -> list[Any]:
+    """Of a scalar by each variable, computed at once; None where it has no part."""
+    with tf.GradientTape() as tape:
+        total = function()
+    return tape.gradient(total, [v.value for v in variables])
+
+
 def outputs(function: Callable[[Batch], Any], batch: Batch) -> int:
     """Bytes of the results of all of a function's operations on floats."""
     signature = {n: tf.TensorSpec(v.shape, v.dtype) for n, v in batch.items()}

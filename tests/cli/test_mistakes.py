@@ -69,6 +69,8 @@ FLAGS = [
     ("t2t-zoo list modls", "modls", "models"),
     ("t2t-zoo show", "show NAME"),
     ("t2t-zoo show transformer mlp", "one name", "2"),
+    ("t2t-zoo baseline", "--problem=NAME", "--output_dir=RUN"),
+    ("t2t-zoo baseline algorithmic_copy", "'algorithmic_copy'", "flags"),
 ]
 
 NAMES = [
@@ -101,6 +103,11 @@ NAMES = [
     (COPY + "--gin_file={bad_gin}", "bad.gin:2", "is no gin"),
     (COPY + "--gin_file={binary}", "binary", "gin file"),
     (COPY + "--inputs={good}", "algorithmic_copy", "inputs"),
+    (COPY + "--column=price", "algorithmic_copy", "column"),
+    ("t2t-zoo baseline --problem=catch", "no simple baseline fits catch"),
+    ("t2t-zoo baseline --problem=algorithmic_cpy", "algorithmic_cpy", "_copy"),
+    ("t2t-zoo baseline --problem=algorithmic_copy --split=tset", "tset", "test"),
+    ("t2t-zoo baseline --problem=table_diamonds", "table_diamonds", "--data_dir"),
     (COPY + "--model=resnet", "resnet wants", "image", "algorithmic_copy offers"),
     (TRAIN + "--problem=image_digits --hparams_set=transformer_test",
      "transformer wants", "image_digits offers", "resnet"),
@@ -281,10 +288,11 @@ def _runs(root: Path, copy_run: Path) -> dict[str, Path]:
     }
     for path in (runs["untrained"] / "checkpoints").iterdir():
         path.unlink()
-    (whole,) = (runs["run"] / "checkpoints").glob("*.npz")
+    whole = max((runs["run"] / "checkpoints").glob("*.npz"))
     half = root / "half.npz"
     half.write_bytes(whole.read_bytes()[:5000])
-    (runs["damaged"] / "checkpoints" / whole.name).write_bytes(half.read_bytes())
+    for path in (runs["damaged"] / "checkpoints").glob("*.npz"):
+        path.write_bytes(half.read_bytes())
     config = runs["vanished"] / "config.gin"
     config.write_text(
         config.read_text().replace("algorithmic_copy", "vanished_problem")

@@ -98,7 +98,7 @@ def test_what_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     assert answer.status == 2
     last = answer.err.splitlines()[-1]
     assert last.startswith("t2t-trainer: step ")
-    assert "not finite, first in " in last
+    assert "is not finite: the " in last
     assert "learning_rate_constant" in last
     assert "Traceback" not in answer.err
 

@@ -39,6 +39,7 @@ TINY: dict[str, Any] = {
     "experts": 4,
     "patch_size": 4,
     "num_filters": 4,
+    "num_blocks": 2,
     "channels": (4, 8),
     "blocks_per_stage": 1,
     "max_length": 8,

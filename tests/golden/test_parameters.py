@@ -44,13 +44,16 @@ def _parameters(
     offered: dict[str, Feature],
     hparams: str = "",
     problem: str = "translate_ende_wmt14",
+    model: str | None = None,
 ) -> int:
     """Counts the variables that would be made."""
     import t2t.data.pipeline  # noqa: F401  registers `batches`
     import t2t.evaluate  # noqa: F401  registers `evaluation`
     import t2t.experiment  # noqa: F401  registers `experiment`
 
-    config = config_lib.load(hparams_set=hparams_set, hparams=hparams, problem=problem)
+    config = config_lib.load(
+        hparams_set=hparams_set, hparams=hparams, problem=problem, model=model
+    )
     build.apply(config)
     return build.count_parameters(config, offered)
 
@@ -102,6 +105,37 @@ def test_transformer_relative() -> None:
     """Vectors for keys and for values of 41 distances, in each self-attention."""
     found = _parameters("transformer_relative", _pair())
     assert found == _expected(512, 2048) + 12 * 2 * 41 * 64
+
+
+def test_nbeats_generic() -> None:
+    """30 blocks of four layers of 512, whose last gives backcast and forecast."""
+    series = {
+        name: Feature("real", (size,), "float32", "T")
+        for name, size in (("inputs", 168), ("targets", 24))
+    }
+    each = _dense(168, 512) + 3 * _dense(512, 512) + _dense(512, 168 + 24)
+    found = _parameters("nbeats_generic", series, problem="timeseries_electricity")
+    assert found == 30 * each
+
+
+def test_ft_transformer_base() -> None:
+    """Appendix E of the paper: 929 k with 100 numbers and one number told."""
+    cells = {
+        "numbers": Feature("real", (100,), "float32", "N"),
+        "categories": Feature("label", (0,), "int32", "K", classes=1),
+        "targets": Feature("real", (1,), "float32", "X"),
+    }
+    size, filter_size = 192, 256
+    gated = _dense(size, 2 * filter_size) + _dense(filter_size, size)
+    block = 4 * _dense(size, size) + gated + 2 * 2 * size
+    found = _parameters(
+        "ft_transformer_base",
+        cells,
+        problem="table_diamonds",
+        model="ft_transformer_regressor",
+    )
+    assert found == 3 * block + 2 * 100 * size + size + 2 * size + _dense(size, 1)
+    assert found == pytest.approx(929e3, rel=0.04)
 
 
 def test_switch_base() -> None:

@@ -63,6 +63,52 @@ def test_text_cnn() -> None:
         np.testing.assert_allclose(kit.array(model(batch)[0])[row], logits, atol=1e-4)
 
 
+def test_nbeats() -> None:
+    """The authors' code: the rest loses each backcast, the forecast begins at the last
+    number; here within a window of mean 0 and deviation 1."""
+    model = kit.make("nbeats", num_blocks=2, num_layers=2)
+    kit.randomise(model)
+    weights, batch = _weights(model), kit.batch(kit.features("nbeats"))
+    series = torch.tensor(batch["inputs"] * 5 + 40)
+    centre = series.mean(dim=1, keepdim=True)
+    scale = series.std(dim=1, keepdim=True, correction=0) + 0.01 * centre.abs()
+    rest = (series - centre) / scale
+    forecast = rest[:, -1:]
+    for i in range(2):
+        x = rest
+        for part in ("hidden_0", "hidden_1"):
+            kernel, bias = (
+                weights[f"block_{i}/{part}/{n}"] for n in ("kernel", "bias")
+            )
+            x = torch.relu(x @ kernel + bias)
+        kernel, bias = (weights[f"block_{i}/numbers/{n}"] for n in ("kernel", "bias"))
+        backcast, part = (x @ kernel + bias).split([3, 3], dim=1)
+        rest, forecast = rest - backcast, forecast + part
+    found = kit.array(model({**batch, "inputs": series.numpy()})[0])
+    np.testing.assert_allclose(found, forecast * scale + centre, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ft_transformer", "ft_transformer_regressor"])
+def test_ft_transformer(name: str) -> None:
+    """Sections 3.1 and 3.2: x · w + b and e + b, [CLS], Linear(ReLU(LayerNorm(·)))."""
+    features = kit.features(name)
+    model = kit.make(name, blocks={"position": "none"}, offered=features)
+    kit.randomise(model)
+    weights, batch = _weights(model), kit.batch(features)
+    numbers = torch.tensor(batch["numbers"])[..., None] * weights["cells/scale"]
+    ids = torch.tensor(batch["categories"], dtype=torch.long)
+    x = torch.cat([numbers, weights["cells/table"][ids]], dim=1) + weights["cells/bias"]
+    x = torch.cat([weights["class_token/vector"].expand(len(x), 1, -1), x], dim=1)
+    for block in _blocks(weights, "encoder", 2):
+        x = block(x, np.ones((len(x), x.shape[1], x.shape[1]), bool))
+    x = torch.relu(_final(x, weights, "encoder")[:, 0])
+    told = x @ weights["head/kernel"] + weights["head/bias"]
+    if name == "ft_transformer_regressor":
+        deviation = torch.sqrt(weights["variance"] + 1e-6)
+        told = told * deviation + weights["mean"]
+    np.testing.assert_allclose(kit.array(model(batch)[0]), told.detach(), atol=1e-4)
+
+
 def test_vision_transformer() -> None:
     """Equations 1 to 4: patches by a convolution, a class token, encoder blocks."""
     features = {**kit.features("vision_transformer"), "image": image_feature(8, 12, 3)}

@@ -11,7 +11,7 @@ import pytest
 
 from t2t import registry
 from t2t.media.messages import Text
-from t2t.problems import language_model_pydoc, tfds, tfds_images
+from t2t.problems import language_model_pydoc, tfds, tfds_images, tfds_text
 from t2t.problems.algorithmic import Algorithmic, AlgorithmicSort
 from t2t.problems.images import ImageDigits
 from t2t.problems.omni import tasks
@@ -134,6 +134,29 @@ def test_real_schemas(
                     assert isinstance(example[key], wanted)
                     if kind == "image":
                         assert example[key].shape == problem.SHAPE
+
+
+def test_articles_become_passages() -> None:
+    """As Wiki-40B marks them, see its builder's description."""
+    text = (
+        "\n_START_ARTICLE_\nKöln\n_START_PARAGRAPH_\nA city.\n_START_SECTION_\n"
+        "History\n_START_PARAGRAPH_\nRomans came._NEWLINE_Then others."
+    ).encode()
+    lines = list(tfds_text.article_lines(text))
+    assert lines == [
+        "",
+        "Köln",
+        "A city.",
+        "",
+        "History",
+        "Romans came.",
+        "Then others.",
+    ]
+    problem = ZOO.load("problem", "language_model_wiki40b")()
+    problem.LONGEST = 25
+    assert [e["targets"] for e in problem.converted({"text": text})] == [
+        "Köln\nA city.", "History\nRomans came.", "Then others.",
+    ]  # fmt: skip
 
 
 def test_without_network_one_line_soon(

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from t2t import registry
 from t2t.config import Config
+from t2t.run import histograms
 from t2t.run.folder import RunFolder, create
+from t2t.run.problems import split_examples
 from t2t.run.report import write_report
 
 VOID = {"meta"}
@@ -77,6 +80,35 @@ def test_a_whole_report(run: RunFolder) -> None:
     for text in ("a<run>", "<b>in</b>", "wanted & known", "öut", "<t>", "note = '<&>'"):
         assert text in page.text
     assert "step 3, 1.0 minutes" in page.text
+
+
+def test_lengths_and_ids_are_counted(run: RunFolder) -> None:
+    """Of numbers 'd d d', by hand: length is digits and the end, ids are 2 + digit."""
+    problem = registry.current().load("problem", "algorithmic_copy")(max_length=30)
+    problem.name = "algorithmic_copy"
+    histograms.save(run, problem, data_dir=None, max_length=20)
+    record = json.loads(run.histograms.read_text())
+    found = split_examples(problem, "train", data_dir=None, limit=1000)
+    sizes = [len(e["inputs"]) for e in found]
+    told = record["lengths"]["inputs"]
+    assert told["longest"] == max(sizes) and told["width"] == 2
+    assert told["counts"][5] == sum(s in (10, 11) for s in sizes)
+    assert sum(told["counts"]) == record["examples"] == 1000
+    used = record["vocabularies"]["targets"]
+    assert used["size"] == 14 and used["seen"] == 11, "not padding, +, *"
+    assert used["counts"] == [3, 0, 0, 0, 0, 0, 11]
+    sevens = sum(int((e["targets"] == 2 + 7).sum()) for e in found)
+    assert dict(used["often"])["7"] == sevens
+    page = _page(run)
+    assert page.tags.count("svg") == 4 and "Length of inputs" in page.text
+    assert "some longer than max_length=20" in page.text
+    assert "11 of 14 ids occur" in page.text and "2–4" in page.text
+
+
+def test_lengths_of_one_size(run: RunFolder) -> None:
+    assert histograms.lengths([3, 3]) == {
+        "counts": [0, 0, 0, 2], "width": 1, "longest": 3, "mean": 3.0,
+    }  # fmt: skip
 
 
 def test_it_needs_nothing_else(run: RunFolder) -> None:
