@@ -254,18 +254,19 @@ def _refused(line: str, error: Exception) -> str:
 
 
 def find_file(name: str) -> Path:
-    """A gin file by path, by package path `t2t/hparams/x.gin`, or by set name.
+    """A gin file by package path `t2t/hparams/x.gin`, by path, or by set name.
 
     Raises:
       ConfigError, registry.UnknownName: when there is none.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
     if name.startswith("t2t/"):
+        # Before paths: the folder that we are in may be another version's checkout.
         packaged = registry.ZOO / name[len("t2t/") :]
         if packaged.is_file():
             return packaged
+    path = Path(name)
+    if path.is_file():
+        return path
     if name.endswith(".gin") or os.sep in name:
         raise ConfigError(f"there is no gin file {name!r}")
     return registry.current().declaration("hparams_set", name).file

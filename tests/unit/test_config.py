@@ -40,6 +40,17 @@ def test_later_wins(gin_file: Path) -> None:
     assert _load().bindings["optimizer", "beta_1"] == Reference("%optimizer_beta_1")
 
 
+def test_includes_are_the_packages_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of another version's checkout that we happen to be in."""
+    name = "t2t/hparams/base.gin"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("another_version = True\n")
+    monkeypatch.chdir(tmp_path)
+    assert config_lib.find_file(name) == registry.ZOO / "hparams" / "base.gin"
+
+
 def test_includes_go_through_several_files() -> None:
     small = _load(hparams_set="transformer_small_modern")
     assert small.knob("norm") == "rms"  # its own
