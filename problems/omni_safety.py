@@ -50,7 +50,7 @@ class OmniSafety(Examination, OmniTasks):
     )
 
     def __init__(
-        self, *, conversations: int = 12_000, usual: float = 0.5, **others: Any
+        self, *, conversations: int = 36_000, usual: float = 0.5, **others: Any
     ) -> None:
         super().__init__(conversations=conversations, **others)
         self.usual = usual

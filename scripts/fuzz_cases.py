@@ -61,6 +61,13 @@ class Server:
         with urllib.request.urlopen(f"{self.url}/healthz", timeout=DEADLINE) as found:
             return json.loads(found.read())
 
+    def admitted(self) -> int:
+        """Requests that have not ended."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=DEADLINE) as found:
+            lines = found.read().decode().splitlines()
+        (line,) = (line for line in lines if line.startswith("t2t_waiting "))
+        return int(float(line.split()[1]))
+
     def size(self) -> Size:
         main = self.process
         children = main.children(recursive=True)
@@ -222,15 +229,21 @@ class Cases:
             self.fail("health", repr(error), what)
 
     def _settled(self) -> None:
-        """All places are free: that many voices can be connected, and nothing waits."""
+        """All places are free: nothing waits, and that many voices can be connected,
+        where there were any."""
         until = time.monotonic() + DEADLINE
-        while self.server.health()["waiting"] and time.monotonic() < until:
+        while self._waiting() and time.monotonic() < until:
             time.sleep(0.1)
         try:
-            if waiting := self.server.health()["waiting"]:
+            if waiting := self._waiting():
                 raise ValueError(f"{waiting} pieces of work wait")
+            if "voice" not in self.parts:
+                return
             with ExitStack() as stack:
                 for _ in range(PLACES):
                     stack.enter_context(connect(self.server.voice_url))
         except Exception as error:
             self.fail("places", repr(error), "the end")
+
+    def _waiting(self) -> int:
+        return self.server.health()["waiting"] + self.server.admitted()

@@ -43,6 +43,8 @@ def schema(cases: Cases, count: int) -> None:
     last = part.count + count
     for number, (operation, mode) in enumerate(plans):
         share = (last - part.count) // (len(plans) - number)
+        if not share:  # fewer cases than plans: the later ones get them
+            continue
 
         @seed(cases.seed + 1_000 * part.count + number)
         @settings(

@@ -57,6 +57,7 @@ def test_models_say_the_same(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_bench_of_steps_needs_no_tensorflow(tmp_path: Path) -> None:
     script = HERE.parents[1] / "scripts" / "bench_model_step"
     (tmp_path / "tensorflow.py").write_text("raise ImportError('absent')")
