@@ -36,10 +36,17 @@ LAYERS: list[dict[str, Any]] = [
 ]
 
 
+# Compiled for half a minute each; what they are made of is in others, too.
+LONG = ("evolved_transformer", "universal_transformer")
+
+
 @pytest.mark.parametrize(
     "name, blocks",
     [
-        *((name, {}) for name in kit.models()),
+        *(
+            pytest.param(name, {}, marks=[pytest.mark.slow] if name in LONG else [])
+            for name in kit.models()
+        ),
         *(("transformer_lm", blocks) for blocks in LAYERS),
     ],
 )
