@@ -73,7 +73,7 @@ def _gradient(model: Any, total: Callable[[], Any], order: list[str]) -> str:
     bad = {
         variable.path: told
         for variable, gradient in zip(variables, found, strict=True)
-        if gradient is not None and (told := _told(ops.convert_to_tensor(gradient)))
+        if gradient is not None and (told := _told(gradient))
     }
     if not bad:
         return ""

@@ -87,7 +87,9 @@ def gradients(
     """Of a scalar by each variable, computed at once; None where it has no part."""
     with tf.GradientTape() as tape:
         total = function()
-    return tape.gradient(total, [v.value for v in variables])
+    found = tape.gradient(total, [v.value for v in variables])
+    # Those of tables come as the rows that were looked up.
+    return [None if g is None else tf.convert_to_tensor(g) for g in found]
 
 
 def outputs(function: Callable[[Batch], Any], batch: Batch) -> int:
