@@ -168,14 +168,25 @@ def quiet() -> Iterator[None]:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow and Keras quietly, once."""
+    """Imports TensorFlow and Keras quietly, once.
+
+    Raises:
+      UsageError: when KERAS_BACKEND names what is not here.
+    """
     with quiet():
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
+        on = os.environ["KERAS_BACKEND"]
+        if on != "tensorflow":  # which then writes events only, and needs no GPU
+            tf.config.set_visible_devices([], "GPU")
         if "TF_CONFIG" not in os.environ:  # a worker must join its cluster first
             tf.config.list_logical_devices()  # what it says, it says now
-        import keras  # noqa: F401
+        try:
+            import keras  # noqa: F401
+        except (ImportError, ValueError) as error:
+            hint = ": pip install -e '.[jax]'" if on == "jax" else ""
+            raise UsageError(f"KERAS_BACKEND={on}: {error}{hint}") from None
 
 
 def add_usr_dir(values: Any) -> None:

@@ -74,6 +74,8 @@ def _main(values: Any, words: list[str]) -> int:
         path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)
         with _sink(flags["decode_to_file"]) as write:
             return weigh_run(path, flags, write)
+    if flags["report"]:
+        raise UsageError("--report is for runs that inline for a compiler")
     if problem.interactive:
         name = problem_of(config, flags)
         path = checkpoints.resolve(flags["checkpoint_path"] or folder.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,6 +50,19 @@ def test_what_is_tensorflows_is_told(copy_run: Path, tmp_path: Path) -> None:
         answer = on_jax(line, stdin="3 1 4\n")
         assert answer.status == 2 and "unset KERAS_BACKEND" in answer.err, answer
         assert "Traceback" not in answer.err and not run.exists()
+
+
+def test_a_missing_jax_is_told(tmp_path: Path) -> None:
+    (tmp_path / "jax.py").write_text("raise ImportError('absent')")
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    done = subprocess.run(
+        arguments_of(f"t2t-trainer {TINY} --output_dir={tmp_path / 'run'}"),
+        env=environment(KERAS_BACKEND="jax", PYTHONPATH=path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "pip install -e '.[jax]'" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
