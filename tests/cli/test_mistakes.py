@@ -121,6 +121,7 @@ NAMES = [
     (DECODE + "--decode_hparams=beam_size=big", "beam_size", "'big'"),
     (DECODE + "--decode_hparams=top_p=2,sampling=True", "top_p", "2"),
     ("t2t-decoder --output_dir={run} --split=tset", "tset", "test"),
+    ("t2t-decoder --output_dir={run} --report={new}", "--report", "compiler"),
     ("t2t-eval --output_dir={run} --split=tset", "tset", "test"),
     ("t2t-eval --output_dir={run} --problem=omni_matrx", "omni_matrx", "omni_matrix"),
     ("t2t-eval --output_dir={run} --problem=omni_matrix --questions=0", "questions=0"),
